@@ -1,0 +1,37 @@
+"""hubbub: channels over WebSockets. Join a channel, broadcast to it, and every member gets the message.
+
+Start with `Handler`, `Hub` and `run`; `serve` embeds a server in a program's own event loop, and `hubbub.asgi` brings
+channels into FastAPI, Starlette, Django and any other ASGI application.
+"""
+
+from hubbub.errors import HubbubError, LimitReached, Misuse, Overloaded, Reject
+from hubbub.hub import Hub, Member, Overflow, Statistics
+from hubbub.limits import Limits
+from hubbub.server import Cause, Closed, Handler, Server, ServerStatistics, Socket, run, serve
+from hubbub.wire import Deflate, Frame, Request, binary, text
+
+__all__ = [
+    "Cause",
+    "Closed",
+    "Deflate",
+    "Frame",
+    "Handler",
+    "Hub",
+    "HubbubError",
+    "LimitReached",
+    "Limits",
+    "Member",
+    "Misuse",
+    "Overflow",
+    "Overloaded",
+    "Reject",
+    "Request",
+    "Server",
+    "ServerStatistics",
+    "Socket",
+    "Statistics",
+    "binary",
+    "run",
+    "serve",
+    "text",
+]

@@ -1,0 +1,125 @@
+"""Every error hubbub raises or reports, in one tree.
+
+HubbubError
+├── Misuse            the calling program did something that can never work (also a ValueError)
+├── Overloaded        a channel has no room for another message just now; trying again makes sense
+├── LimitReached      a count of `Limits` is used up: nothing was done
+├── Reject            raised *by* a handler, in `handshake`, to refuse a connection
+└── PeerError         the peer broke the protocol or ran into a limit; its connection closes
+    ├── ProtocolError     1002: the bytes are not WebSocket
+    ├── InvalidPayload    1007: text that is not UTF-8, or data that does not inflate
+    ├── PolicyViolation   1008: a rate or count of `Limits` was passed
+    ├── MessageTooBig     1009: a frame, message or inflated message is larger than allowed
+    └── HandshakeError    an HTTP status: the upgrade request is refused
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "HandshakeError",
+    "HubbubError",
+    "InvalidPayload",
+    "LimitReached",
+    "MessageTooBig",
+    "Misuse",
+    "Overloaded",
+    "PeerError",
+    "PolicyViolation",
+    "ProtocolError",
+    "Reject",
+]
+
+
+class HubbubError(Exception):
+    """The root: `except hubbub.HubbubError` catches whatever this package raises."""
+
+    retriable: ClassVar[bool] = False  # whether the same call may succeed later
+
+
+class Misuse(HubbubError, ValueError):
+    """The caller passed something that can never work, such as a limit below zero."""
+
+
+class Overloaded(HubbubError):
+    """A channel's mailbox is full, and nothing of the broadcast was handed over.
+
+    Raised at once on an event loop, after `timeout` seconds on a plain thread.
+    """
+
+    retriable = True
+
+
+class LimitReached(HubbubError):
+    """A count of `Limits` is used up, such as the channels of one socket. Nothing was done."""
+
+    retriable = True
+
+
+class Reject(HubbubError):
+    """Raise it in `Handler.handshake` to refuse a connection before it is upgraded.
+
+    Args:
+        reason: sent to the client as the `Error` header, for troubleshooting. Visible ASCII.
+        status: HTTP status of the answer, 400 to 599.
+        headers: further headers of the answer, as `(name, value)` pairs.
+    """
+
+    def __init__(
+        self, reason: str = "rejected", *, status: int = 400, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        super().__init__(reason)
+        if not (reason and reason.isascii() and reason.isprintable()):
+            raise Misuse(f"a reason is visible ASCII, for it travels in a header: {reason!r}")
+        if not 400 <= status <= 599:
+            raise Misuse(f"a refusal has a status from 400 to 599, not {status}")
+        self.reason = reason
+        self.status = status
+        self.headers = headers
+
+
+class PeerError(HubbubError):
+    """The peer is at fault. Handlers never see it: they get `closed` with its cause."""
+
+    code: ClassVar[int] = 1002  # the close code its connection ends with
+
+
+class ProtocolError(PeerError):
+    """Bytes that RFC 6455 or RFC 7692 forbids."""
+
+    code = 1002
+
+
+class InvalidPayload(PeerError):
+    """Text that is not UTF-8, or compressed data that does not inflate."""
+
+    code = 1007
+
+
+class PolicyViolation(PeerError):
+    """More than `Limits` allows of something that the protocol itself does not bound."""
+
+    code = 1008
+
+
+class MessageTooBig(PeerError):
+    """A frame or message above `Limits.max_message_size`, before or after inflation."""
+
+    code = 1009
+
+
+class HandshakeError(PeerError):
+    """An upgrade request that is refused with an HTTP answer.
+
+    Args:
+        cause: value of the answer's `Error` header, such as `"key"` or `"version"`.
+        status: HTTP status of the answer.
+        headers: further headers of the answer.
+    """
+
+    def __init__(self, cause: str, *, status: int = 400, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.status = status
+        self.headers = headers

@@ -1,0 +1,193 @@
+"""The backlog of one socket, and what its overflow policy does when it passes its limit. Pure: no I/O, no lock."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Hashable
+from enum import StrEnum
+from typing import NamedTuple
+
+from hubbub.errors import Misuse
+
+__all__ = ["Backlog", "Outcome", "Overflow", "TotalBacklog", "Waiting"]
+
+
+class Overflow(StrEnum):
+    """What happens to a socket whose backlog passes its limit. Control frames are never dropped."""
+
+    DISCONNECT = "disconnect"
+    """Cut the connection: the peer knows that it missed something, and may come back. The default."""
+    DROP_OLDEST = "drop-oldest"
+    """Drop what has waited longest until the new message fits."""
+    DROP_NEWEST = "drop-newest"
+    """Drop the new message."""
+    LATEST = "latest"
+    """Keep only the newest message of each channel. What was written to the socket itself is kept; if that alone
+    passes the limit, the connection is cut."""
+
+    @classmethod
+    def of(cls, name: str) -> Overflow:
+        """The policy of that name. Raises: Misuse: there is none."""
+        try:
+            return cls(name)
+        except ValueError:
+            raise Misuse(f"no overflow policy {name!r}: choose one of {', '.join(cls)}") from None
+
+
+class Waiting(NamedTuple):
+    """A whole encoded frame that waits. The bytes are shared with every other socket that waits for them."""
+
+    data: bytes
+    channel: Hashable | None  # None: written to the socket itself
+    control: bool = False
+
+
+class Outcome(NamedTuple):
+    """What adding to a backlog came to."""
+
+    accepted: bool
+    dropped: int = 0  # messages dropped to make room, or the new one itself
+    cause: str = ""  # "overflow" or "budget" when anything was dropped or refused
+    disconnect: bool = False
+
+
+class TotalBacklog:
+    """The bytes that wait for all sockets of the process."""
+
+    __slots__ = ("_lock", "used")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.used = 0
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self.used += size
+
+
+TOTAL = TotalBacklog()
+_ACCEPTED = Outcome(True)
+
+
+class Backlog:
+    """Frames that wait for one socket, in order.
+
+    Args:
+        limit: bytes, besides a single frame that is larger by itself.
+        total_limit: bytes of all backlogs of the process.
+    """
+
+    __slots__ = ("_frames", "_limit", "_policy", "_total", "_total_limit", "size")
+
+    def __init__(self, limit: int, total_limit: int, policy: Overflow, total: TotalBacklog = TOTAL) -> None:
+        self._frames: deque[Waiting] = deque()
+        self._limit = limit
+        self._total_limit = total_limit
+        self._policy = policy
+        self._total = total
+        self.size = 0  # bytes waiting here
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def add(self, frame: Waiting, already: int = 0) -> Outcome:
+        """Let a frame wait, or do as the policy says.
+
+        Args:
+            already: bytes in front of this backlog, given to the transport but not yet taken by the kernel.
+        """
+        cause = self._excess(len(frame.data), already)
+        if not cause or frame.control:
+            self._push(frame)
+            return _ACCEPTED
+        match self._policy:
+            case Overflow.DISCONNECT:
+                return Outcome(False, 1, cause, disconnect=True)
+            case Overflow.DROP_NEWEST:
+                return Outcome(False, 1, cause)
+            case Overflow.DROP_OLDEST:
+                dropped = self._drop_oldest(len(frame.data), already)
+                if self._excess(len(frame.data), already):
+                    return Outcome(False, dropped + 1, cause)
+            case Overflow.LATEST:
+                dropped = self._keep_latest(frame)
+                if self._excess(len(frame.data), already):
+                    return Outcome(False, dropped + 1, cause, disconnect=True)
+        self._push(frame)
+        return Outcome(True, dropped, cause)
+
+    def put_pong(self, data: bytes) -> None:
+        """Let a pong wait in place of one that waits already: RFC 6455, section 5.5.3, asks for the latest only."""
+        for index, frame in enumerate(self._frames):
+            if frame.control and frame.data[0] == data[0]:
+                self._resize(len(data) - len(frame.data))
+                self._frames[index] = Waiting(data, None, control=True)
+                return
+        self._push(Waiting(data, None, control=True))
+
+    def take(self, most: int) -> bytes:
+        """The next whole frames, joined: at most so many bytes, but at least one frame."""
+        frames = self._frames
+        first = frames.popleft().data
+        size = len(first)
+        if not frames or size + len(frames[0].data) > most:
+            self._resize(-size)
+            return first
+        parts = [first]
+        while frames and size + len(frames[0].data) <= most:
+            parts.append(frames.popleft().data)
+            size += len(parts[-1])
+        self._resize(-size)
+        return b"".join(parts)
+
+    def clear(self) -> int:
+        """Forget everything; returns how many messages that were, control frames not counted."""
+        lost = sum(not frame.control for frame in self._frames)
+        self._frames.clear()
+        self._resize(-self.size)
+        return lost
+
+    def _excess(self, size: int, already: int) -> str:
+        waiting = self.size + already
+        if waiting and waiting + size > self._limit:
+            return "overflow"
+        if self._total.used + size > self._total_limit:
+            return "budget"
+        return ""
+
+    def _push(self, frame: Waiting) -> None:
+        self._frames.append(frame)
+        self._resize(len(frame.data))
+
+    def _resize(self, difference: int) -> None:
+        self.size += difference
+        self._total.add(difference)
+
+    def _drop_oldest(self, size: int, already: int) -> int:
+        kept: list[Waiting] = []
+        dropped = 0
+        while self._frames and self._excess(size, already):
+            frame = self._frames.popleft()
+            if frame.control:
+                kept.append(frame)
+            else:
+                dropped += 1
+                self._resize(-len(frame.data))
+        self._frames.extendleft(reversed(kept))
+        return dropped
+
+    def _keep_latest(self, new: Waiting) -> int:
+        """Drop every message that a later one of the same channel, `new` included, has made stale."""
+        seen = {new.channel}
+        kept: deque[Waiting] = deque()
+        dropped = 0
+        for frame in reversed(self._frames):
+            if not frame.control and frame.channel is not None and frame.channel in seen:
+                dropped += 1
+                self._resize(-len(frame.data))
+                continue
+            seen.add(frame.channel)
+            kept.appendleft(frame)
+        self._frames = kept
+        return dropped

@@ -1,0 +1,335 @@
+"""The hub: joins, leaves and broadcasts, from any thread.
+
+One lock guards the channels, their members and their mailboxes. Its order: the hub's lock, then an outlet's; never
+two hubs' or two outlets' at once. Bytes are written by the writers, outside of the hub's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Hashable, Iterable, Iterator
+from threading import Condition, Lock
+from typing import Any
+
+from hubbub.errors import LimitReached, Misuse, Overloaded
+from hubbub.hub.backlog import Overflow
+from hubbub.hub.channel import Channel, Entry, Member, Sharding
+from hubbub.hub.outlet import Outlet, total_backlog
+from hubbub.hub.statistics import Counters, Statistics
+from hubbub.hub.writers import Writers
+from hubbub.limits import Limits
+from hubbub.wire import Frame, frame
+
+__all__ = ["Hub"]
+
+_NOBODY: frozenset[Outlet] = frozenset()
+
+
+class Hub:
+    """Owns all channels. Every method may be called from any thread and any task.
+
+    Args:
+        writers: writers that always exist.
+        max_writers: writers at the most, while shards wait for one.
+        shards: tells how many shards a channel of that id has, from 1; asked when a socket joins a channel without members.
+            Left out, a channel gets another shard for every 4,096 members, up to `max_writers`.
+        overflow: what happens to a member whose backlog passes `limits.max_backlog`: "disconnect", "drop-oldest",
+            "drop-newest" or "latest".
+        limits: the bounds.
+
+    Raises: Misuse: arguments that contradict each other, or an unknown overflow policy.
+    """
+
+    def __init__(
+        self,
+        *,
+        writers: int = 2,
+        max_writers: int = 8,
+        shards: Sharding | None = None,
+        overflow: str = "disconnect",
+        limits: Limits | None = None,
+    ) -> None:
+        if not 1 <= writers <= max_writers:
+            raise Misuse(f"a pool has 1 <= writers <= max_writers, not {writers} and {max_writers}")
+        self.limits = limits or Limits()
+        self.overflow = Overflow.of(overflow)
+        self.counters = Counters()
+        self._sharding = shards
+        self._most_shards = max_writers if shards is None else 0
+        self._lock = Lock()
+        self._room = Condition(self._lock)
+        self._waiting_for_room = 0
+        self._channels: dict[Hashable, Channel] = {}
+        self._connections = 0
+        self._memberships = 0
+        self._writers = Writers(writers, max_writers, self._lock, self.counters, self._made_room)
+
+    def __repr__(self) -> str:
+        return f"<Hub: {len(self._channels)} channels, {self._memberships} memberships>"
+
+    # Membership
+
+    def join(self, channel: Hashable, socket: Any, meta: Any = None) -> bool:
+        """Make the socket a member of the channel.
+
+        Joining again is a no-op and keeps the first meta; so is joining with a closed socket.
+
+        Args:
+            channel: any hashable value; ids of different types live side by side.
+            meta: a small piece of data that `members` shows beside the socket.
+
+        Returns: whether it became a member now.
+        Raises:
+            LimitReached: `Limits.max_channels` or `Limits.max_channels_per_socket`.
+            TypeError: the channel is not hashable, or `socket` is not a Socket.
+        """
+        outlet = _outlet(socket)
+        shards = self._shards_of(channel)  # the program's own code: never under the lock
+        with self._lock:
+            if not outlet.open:
+                return False
+            known = self._channels.get(channel)
+            if known is not None and outlet.memberships is not None and known in outlet.memberships:
+                return False
+            self._check_counts(known, outlet)
+            if known is None:
+                known = Channel(self, channel, shards)
+            self._adopt(outlet)
+            self._channels[channel] = known
+            if outlet.memberships is None:
+                outlet.memberships = {}
+            outlet.memberships[known] = known.join(socket, meta, self._most_shards)
+            self._memberships += 1
+            return True
+
+    def leave(self, channel: Hashable, socket: Any) -> bool:
+        """End the membership; always safe. What was broadcast before still reaches the socket.
+
+        Returns: whether it was a member.
+        """
+        outlet = _outlet(socket)
+        with self._lock:
+            known = self._channels.get(channel)
+            return known is not None and self._leave(known, outlet)
+
+    def leave_all(self, socket: Any) -> int:
+        """Leave every channel. Returns how many those were."""
+        outlet = _outlet(socket)
+        with self._lock:
+            return self._leave_all(outlet)
+
+    def is_member(self, channel: Hashable, socket: Any) -> bool:
+        """Whether the socket is a member of the channel."""
+        outlet = _outlet(socket)
+        with self._lock:
+            known = self._channels.get(channel)
+            return known is not None and bool(outlet.memberships) and known in outlet.memberships  # type: ignore[operator]
+
+    def channels_of(self, socket: Any) -> list[Any]:
+        """The ids of the channels that the socket is a member of, in the order in which it joined them."""
+        outlet = _outlet(socket)
+        with self._lock:
+            return [channel.id for channel in outlet.memberships or () if channel.hub is self]
+
+    def count(self, channel: Hashable) -> int:
+        """How many members the channel has; 0 if there is no such channel."""
+        with self._lock:
+            known = self._channels.get(channel)
+            return 0 if known is None else known.count
+
+    def members(self, channel: Hashable) -> Iterator[Member]:
+        """Iterate over the members as they are at this moment: later joins and leaves do not disturb it."""
+        with self._lock:
+            known = self._channels.get(channel)
+            return iter(() if known is None else known.members())
+
+    # Broadcasting
+
+    def broadcast(
+        self,
+        channel: Hashable,
+        message: str | bytes | Frame,
+        *,
+        exclude: Any = None,
+        timeout: float = 30.0,
+    ) -> int:
+        """Send a message to every member, at most once, in the same order as every other member gets it.
+
+        It is encoded once. Nothing here waits for a socket: slow members have backlogs and overflow policies.
+
+        Args:
+            message: `str` for text, bytes for binary, or a Frame made before with `text` or `binary`.
+            exclude: a socket, or several, that are not to get it.
+            timeout: on a plain thread, how long to wait for room in a full mailbox, in seconds.
+
+        Returns: how many members it was handed to.
+        Raises: Overloaded: the mailbox is full: at once on a thread that runs an event loop, which is never blocked,
+            and after `timeout` elsewhere. Nobody gets the message then.
+        """
+        message = frame(message)
+        excluded = _NOBODY if exclude is None else _outlets(exclude)
+        with self._lock:
+            known = self._channels.get(channel)
+            if known is not None and not self._has_room(known, message):
+                known = self._wait_for_room(channel, message, timeout)
+            if known is None:
+                return 0
+            handed = known.count
+            if excluded:
+                handed -= sum(known in (outlet.memberships or ()) for outlet in excluded)
+            if not handed:
+                return 0
+            for shard in known.post(Entry(message, excluded)):
+                self._writers.wake(shard)
+            self.counters.broadcasts += 1
+            return handed
+
+    def statistics(self) -> Statistics:
+        """A frozen snapshot of counts and loads."""
+        with self._lock:
+            counters, writers = self.counters, self._writers
+            busy = writers.busy if writers.queue else 0
+            return Statistics(
+                connections=self._connections,
+                channels=len(self._channels),
+                memberships=self._memberships,
+                broadcasts=counters.broadcasts,
+                deliveries=counters.deliveries,
+                writes=counters.writes,
+                bytes=counters.bytes,
+                sends=counters.sends,
+                coalescing_ratio=counters.deliveries / counters.sends if counters.sends else 1.0,
+                drops=counters.frozen_drops(),
+                backlog=total_backlog(),
+                waiting=sum(len(shard.entries) for shard in writers.queue),
+                writers_busy=busy,
+                writers_idle=writers.size - busy,
+                writer_failures=writers.failures,
+            )
+
+    # What outlets and servers call
+
+    def adopt(self, outlet: Outlet) -> None:
+        """Serve this socket: its overflow policy and counts are the hub's from here on."""
+        with self._lock:
+            self._adopt(outlet)
+
+    def forget(self, outlet: Outlet) -> None:
+        """The socket is closed: it leaves everything."""
+        with self._lock:
+            self._leave_all(outlet)
+            if self in outlet.hubs:
+                outlet.hubs = tuple(hub for hub in outlet.hubs if hub is not self)
+                self._connections -= 1
+
+    def catch_up(self, outlet: Outlet) -> None:
+        """Give the socket what waits for it in mailboxes, so that what follows cannot overtake it."""
+        if not self._writers.queue or not outlet.memberships:
+            return
+        with self._lock:
+            memberships = outlet.memberships
+            if len(memberships) <= len(self._writers.queue):
+                waiting = [member for channel, member in memberships.items() if channel.hub is self]
+            else:
+                shards = self._writers.queue
+                waiting = [m for s in shards if (m := memberships.get(s.channel)) is not None and m.shard is s]
+            for member in waiting:
+                self._give_pending(member)
+
+    def _shards_of(self, channel: Hashable) -> int:
+        if self._sharding is None or channel in self._channels:
+            return 1
+        shards = self._sharding(channel)
+        if not isinstance(shards, int) or shards < 1:
+            raise Misuse(f"shards({channel!r}) must be a whole number from 1, not {shards!r}")
+        return shards
+
+    # With the lock held
+
+    def _adopt(self, outlet: Outlet) -> None:
+        if self not in outlet.hubs:
+            outlet.hubs += (self,)
+            outlet.overflow = self.overflow
+            outlet.counters = self.counters
+            self._connections += 1
+        self._writers.attach(outlet.loop)
+
+    def _check_counts(self, channel: Channel | None, outlet: Outlet) -> None:
+        if channel is None and len(self._channels) >= self.limits.max_channels:
+            raise LimitReached(f"the hub has {self.limits.max_channels} channels (Limits.max_channels)")
+        most = self.limits.max_channels_per_socket
+        if most is not None and len(outlet.memberships or ()) >= most:
+            raise LimitReached(f"the socket is in {most} channels (Limits.max_channels_per_socket)")
+
+    def _leave(self, channel: Channel, outlet: Outlet) -> bool:
+        member = outlet.memberships.pop(channel, None) if outlet.memberships else None
+        if member is None:
+            return False
+        self._give_pending(member)
+        channel.leave(member)
+        self._memberships -= 1
+        if not channel.count and self._channels.get(channel.id) is channel:
+            del self._channels[channel.id]
+        return True
+
+    def _leave_all(self, outlet: Outlet) -> int:
+        mine = [channel for channel in outlet.memberships or () if channel.hub is self]
+        for channel in mine:
+            self._leave(channel, outlet)
+        return len(mine)
+
+    def _give_pending(self, member: Member) -> None:
+        shard, outlet = member.shard, member.outlet
+        if shard.entries and member.cursor < shard.end:
+            with outlet.lock:
+                if frames := shard.pending(member):
+                    self.counters.deliveries += outlet.deliver(frames, shard.channel.id)
+                    self.counters.sends += 1
+
+    def _has_room(self, channel: Channel, message: Frame) -> bool:
+        return channel.has_room(len(message.wire), self.limits.max_mailbox, self.limits.max_mailbox_size)
+
+    def _wait_for_room(self, id: Hashable, message: Frame, timeout: float) -> Channel | None:
+        """Wait until the channel has room; None if it is gone by then."""
+        on_loop = _on_event_loop()
+        deadline = time.monotonic() + (0 if on_loop else timeout)
+        while True:
+            channel = self._channels.get(id)
+            if channel is None or self._has_room(channel, message):
+                return channel
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                self.counters.drops["overloaded"] += 1
+                advice = "await a moment and try again" if on_loop else f"waited {timeout:g} s for room"
+                raise Overloaded(
+                    f"channel {id!r} has {self.limits.max_mailbox} messages or"
+                    f" {self.limits.max_mailbox_size} bytes waiting: {advice}"
+                )
+            self._waiting_for_room += 1
+            self._room.wait(remaining)
+            self._waiting_for_room -= 1
+
+    def _made_room(self) -> None:
+        if self._waiting_for_room:
+            self._room.notify_all()
+
+
+def _outlet(socket: Any) -> Outlet:
+    outlet = getattr(socket, "outlet", None)
+    if not isinstance(outlet, Outlet):
+        raise TypeError(f"a hub works with Sockets (a handler's is `self.socket`), not with {socket!r}")
+    return outlet
+
+
+def _outlets(exclude: Any) -> frozenset[Outlet]:
+    sockets: Iterable[Any] = (exclude,) if hasattr(exclude, "outlet") else exclude
+    return frozenset(_outlet(socket) for socket in sockets)
+
+
+def _on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

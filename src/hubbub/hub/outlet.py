@@ -1,0 +1,270 @@
+"""The write side of one socket: where bytes leave, and the backlog of those that could not yet.
+
+Both of a hub's ways out go through it, a broadcast and `Socket.write`, from any thread. Its lock keeps frames whole
+and in order. The transport itself is touched only by the event loop that owns it: another thread lets its frames
+wait in the backlog and asks the loop to flush.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from threading import get_ident
+from typing import TYPE_CHECKING, Protocol
+
+from hubbub.hub.backlog import TOTAL, Backlog, Overflow, Waiting
+from hubbub.hub.statistics import Counters
+from hubbub.limits import Limits
+from hubbub.logs import logger
+from hubbub.wire import Frame
+
+if TYPE_CHECKING:
+    from hubbub.hub.channel import Channel, Member
+    from hubbub.hub.hub import Hub
+
+__all__ = ["Outlet", "Owner", "Sink"]
+
+FLUSH_SIZE = 64 * 1024  # bytes joined into one write when a backlog leaves: about what a socket buffer takes at once
+
+
+class Sink(Protocol):
+    """What an outlet needs of a transport: `asyncio.WriteTransport` has it."""
+
+    def write(self, data: bytes, /) -> None: ...
+    def get_write_buffer_size(self) -> int: ...
+
+
+class Owner(Protocol):
+    """The connection behind an outlet. Called on its event loop."""
+
+    def cut(self, cause: str) -> None:
+        """The connection is given up: its backlog passed a limit ("overflow", "budget"), or writing raised ("error")."""
+
+    def dropped(self, count: int) -> None:
+        """So many messages to this socket were dropped."""
+
+    def flushed(self) -> None:
+        """The backlog, the last frame included, is with the transport."""
+
+
+class Outlet:
+    """An outlet over an asyncio transport, plain or TLS."""
+
+    __slots__ = (
+        "_backlog",
+        "_flushing",
+        "_limits",
+        "_lost",
+        "_owner",
+        "_paused",
+        "_sink",
+        "counters",
+        "form",
+        "hubs",
+        "lock",
+        "loop",
+        "memberships",
+        "open",
+        "overflow",
+        "ready",
+        "thread",
+        "transmit",
+    )
+
+    def __init__(
+        self, sink: Sink, owner: Owner, loop: asyncio.AbstractEventLoop, limits: Limits, counters: Counters
+    ) -> None:
+        self._sink = sink
+        self._owner = owner
+        self._limits = limits
+        self._backlog: Backlog | None = None  # made when first needed, dropped when drained: idle sockets have none
+        self._paused = False  # the transport waits for the kernel
+        self._flushing = False  # a flush is on its way to the loop
+        self._lost = 0  # dropped messages that the owner has not been told of yet
+        self.transmit = sink.write
+        self.lock = threading.Lock()
+        self.loop = loop
+        self.thread = get_ident()
+        self.open = False  # accepts frames
+        self.ready = False  # open, and nothing waits: the loop may call `transmit` (under the lock)
+        self.form: int | None = None  # None: plain frames; else the window bits of permessage-deflate
+        self.counters = counters
+        self.overflow = Overflow.DISCONNECT
+        self.hubs: tuple[Hub, ...] = ()
+        self.memberships: dict[Channel, Member] | None = None
+
+    def start(self, form: int | None) -> None:
+        """The connection is up: frames are accepted from here on, in that form."""
+        self.form = form
+        self.open = self.ready = True
+
+    def write(self, frame: Frame) -> bool:
+        """Send one frame, after everything that this thread has broadcast to the socket's channels before.
+
+        Returns: whether it was accepted: False once the socket is closed, or when the policy drops it.
+        """
+        for hub in self.hubs:
+            hub.catch_up(self)
+        with self.lock:
+            if not self.deliver((frame,), None):
+                return False
+            self.counters.writes += 1
+            return True
+
+    def deliver(self, frames: Sequence[Frame], channel: Hashable | None) -> int:
+        """Send frames, joined. Called with the lock held. Returns how many were accepted."""
+        if not self.open:
+            self.counters.drops["closed"] += len(frames)
+            return 0
+        encoded = [frame.encoded(self.form) for frame in frames]
+        if self.ready and get_ident() == self.thread:
+            data = encoded[0] if len(encoded) == 1 else b"".join(encoded)
+            self.transmit(data)
+            self.counters.bytes += len(data)
+            return len(frames)
+        accepted = sum(self._wait(Waiting(data, channel)) for data in encoded)
+        self._request_flush()
+        return accepted
+
+    def pong(self, data: bytes) -> None:
+        """Answer a ping, on the loop. While bytes wait, only the answer to the latest ping does."""
+        with self.lock:
+            if self.ready:
+                self.transmit(data)
+            elif self.open:
+                self._waiting().put_pong(data)
+
+    def control(self, data: bytes) -> bool:
+        """Send a control frame, after what waits."""
+        with self.lock:
+            return self.open and self._put_control(data)
+
+    def finish(self, data: bytes) -> bool:
+        """Send the last frame, after what waits; then the owner's `flushed` is called, on the loop.
+
+        Returns: False if the outlet was finished or detached already.
+        """
+        for hub in self.hubs:
+            hub.catch_up(self)
+        with self.lock:
+            if not self.open:
+                return False
+            self._put_control(data)
+            self.open = self.ready = False
+        self.call_owner(self._tell_when_flushed)
+        return True
+
+    def detach(self) -> None:
+        """The transport is gone: from here on nothing is written, and every hub forgets the socket."""
+        with self.lock:
+            self.open = self.ready = False
+            self.transmit = _nowhere
+            if self._backlog is not None:
+                self.counters.drops["closed"] += self._backlog.clear()
+                self._backlog = None
+        for hub in self.hubs:
+            hub.forget(self)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes accepted that the kernel has not taken, the transport's own buffer included."""
+        backlog = self._backlog
+        return self._sink.get_write_buffer_size() + (backlog.size if backlog is not None else 0)
+
+    @property
+    def clogged(self) -> bool:
+        """Whether anything waits for the kernel."""
+        return self._paused or self._backlog is not None
+
+    def fail(self, error: Exception) -> None:
+        """Writing raised. It costs this connection and no other."""
+        logger.error("writing to a socket failed; it is cut", exc_info=error)
+        self.counters.drops["error"] += 1
+        self.open = self.ready = False
+        self.call_owner(self._owner.cut, "error")
+
+    def pause(self) -> None:
+        """The transport's buffer holds something: asyncio calls this inside `transmit`, so without the lock."""
+        self._paused = True
+        self.ready = False
+
+    def resume(self) -> None:
+        """The kernel has taken all of the transport's buffer."""
+        self._paused = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Give the transport what waits, until it is full. On the loop."""
+        with self.lock:
+            self._flushing = False
+            while self._backlog is not None and not self._paused:
+                if self._backlog:
+                    self.transmit(self._backlog.take(FLUSH_SIZE))
+                if not self._backlog:
+                    self._backlog = None
+            self.ready = self.open and not self._paused and self._backlog is None
+            lost, self._lost = self._lost, 0
+        if lost:
+            self._owner.dropped(lost)
+        self._tell_when_flushed()
+
+    def _tell_when_flushed(self) -> None:
+        if not self.open and self._backlog is None:
+            self._owner.flushed()
+
+    def _waiting(self) -> Backlog:
+        if self._backlog is None:
+            self.ready = False
+            self._backlog = Backlog(self._limits.max_backlog, self._limits.max_total_backlog, self.overflow)
+        return self._backlog
+
+    def _put_control(self, data: bytes) -> bool:
+        if self.ready and get_ident() == self.thread:
+            self.transmit(data)
+        else:
+            self._waiting().add(Waiting(data, None, control=True))
+            self._request_flush()
+        return True
+
+    def _wait(self, frame: Waiting) -> bool:
+        """Let one frame wait, and carry out what the overflow policy says."""
+        if not self.open:
+            self.counters.drops["closed"] += 1
+            return False
+        already = self._sink.get_write_buffer_size() if self._paused else 0
+        outcome = self._waiting().add(frame, already)
+        if outcome.dropped:
+            self.counters.drops[outcome.cause] += outcome.dropped
+            self._lost += outcome.dropped
+        if outcome.disconnect:
+            self.counters.drops[outcome.cause] += self._waiting().clear()
+            self.open = self.ready = False
+            self.call_owner(self._owner.cut, outcome.cause)
+        elif outcome.accepted:
+            self.counters.bytes += len(frame.data)
+        return outcome.accepted
+
+    def _request_flush(self) -> None:
+        # A paused transport flushes when it resumes; but the owner is to hear of drops before that.
+        if not self._flushing and (not self._paused or self._lost):
+            self._flushing = True
+            self.call_owner(self.flush)
+
+    def call_owner(self, callback: Callable[..., None], *args: object) -> None:
+        try:
+            if get_ident() == self.thread:
+                self.loop.call_soon(callback, *args)
+            else:
+                self.loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop is closed, and with it every connection it had
+            self.open = self.ready = False
+
+
+def _nowhere(data: bytes, /) -> None:
+    """Where a detached outlet writes to."""
+
+
+def total_backlog() -> int:
+    """Bytes that wait for all sockets of this process, transports' own buffers not counted."""
+    return TOTAL.used

@@ -1,0 +1,68 @@
+"""What a hub counts, and the frozen snapshot that `Hub.statistics()` returns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = ["Counters", "Statistics"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statistics:
+    """A hub at one moment. Counts are since the hub was made, unless said."""
+
+    connections: int
+    """Sockets open now that this hub serves: its server's, and those that have joined a channel."""
+    channels: int
+    """Channels with a member now."""
+    memberships: int
+    """Members of all channels now."""
+    broadcasts: int
+    """Calls of `broadcast` that handed a message over."""
+    deliveries: int
+    """Messages handed to a socket's write side by broadcasts."""
+    writes: int
+    """Messages handed to it by `Socket.write`."""
+    bytes: int
+    """Encoded bytes of deliveries and writes."""
+    sends: int
+    """Calls to the kernel, or to the transport, that carried the deliveries."""
+    coalescing_ratio: float
+    """Deliveries per send: 1.0 when idle, more when messages that waited left together."""
+    drops: Mapping[str, int]
+    """Messages lost, by cause: `overflow` (backlog passed its limit), `budget` (all backlogs did),
+    `closed` (the socket was gone before they left). Refused broadcasts count as `overloaded`."""
+    backlog: int
+    """Bytes that wait now for sockets of the whole process."""
+    waiting: int
+    """Messages that wait now in the mailboxes of shards."""
+    writers_busy: int
+    """Writers at work in the latest turn."""
+    writers_idle: int
+    """Writers of the pool that had nothing to do in it."""
+    writer_failures: int
+    """Times that a writer failed and was started again."""
+
+
+class Counters:
+    """The running counts behind the snapshot.
+
+    Plain ints without a lock of their own: broadcasts are counted under the hub's lock, deliveries by the one loop
+    that writes. Two threads that call `Socket.write` at the same instant may count it once.
+    """
+
+    __slots__ = ("broadcasts", "bytes", "deliveries", "drops", "sends", "writes")
+
+    def __init__(self) -> None:
+        self.broadcasts = 0
+        self.deliveries = 0
+        self.writes = 0
+        self.bytes = 0
+        self.sends = 0
+        self.drops: Counter[str] = Counter()
+
+    def frozen_drops(self) -> Mapping[str, int]:
+        return MappingProxyType(dict(self.drops))

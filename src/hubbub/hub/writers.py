@@ -1,0 +1,166 @@
+"""The pool of writers, on the event loop: shards that have mail are written to in slices, in turns.
+
+A turn of the loop belongs to everybody: each writer of the pool makes at most one slice's worth of sends in it, then
+its shard goes to the end of the queue. So a huge channel holds up neither the loop nor other channels, and a shard is
+never with two writers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from threading import Lock, get_ident
+from typing import TYPE_CHECKING
+
+from hubbub.hub.statistics import Counters
+from hubbub.logs import logger
+from hubbub.supervision import Pauses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hubbub.hub.channel import Batch, Member, Shard
+
+__all__ = ["Writers"]
+
+SLICE = 128  # sends of one writer in one turn: about 0.4 ms
+SLICE_SIZE = 2 * 1024 * 1024  # bytes of one writer in one turn: large messages make smaller slices
+
+
+class Writers:
+    """A pool that grows while shards wait, and shrinks when they do not.
+
+    Args:
+        least: writers that always exist.
+        most: writers at the most; one turn of the loop makes at most `most * SLICE` sends.
+        lock: the hub's. Mailboxes and member lists are read under it, and written to sockets outside of it.
+        made_room: called, with the lock held, whenever a mailbox was emptied.
+    """
+
+    def __init__(self, least: int, most: int, lock: Lock, counters: Counters, made_room: Callable[[], None]) -> None:
+        self._least = least
+        self._most = most
+        self._lock = lock
+        self._counters = counters
+        self._made_room = made_room
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._scheduled = False
+        self._pauses = Pauses(first=0.01)
+        self.queue: deque[Shard] = deque()  # shards that wait for a writer
+        self.size = least
+        self.busy = 0
+
+    @property
+    def failures(self) -> int:
+        return self._pauses.failures
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Work on this loop, unless the pool has a living one. Call it on the loop's thread, with the lock held."""
+        if self._loop is None or self._loop.is_closed():
+            self._loop = loop
+            self._thread = get_ident()
+            self._scheduled = False
+            if self.queue:
+                self._schedule()
+
+    def wake(self, shard: Shard) -> None:
+        """A mailbox has mail. Called with the lock held, from any thread."""
+        if not shard.queued:
+            shard.queued = True
+            self.queue.append(shard)
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if self._scheduled or self._loop is None:
+            return
+        self._scheduled = True
+        try:
+            if get_ident() == self._thread:
+                self._loop.call_soon(self._turn)
+            else:
+                self._loop.call_soon_threadsafe(self._turn)
+        except RuntimeError:  # the loop is closed: its sockets are gone, and `attach` will bring another
+            self._scheduled = False
+            self._loop = None
+
+    def _turn(self) -> None:
+        """One turn of the loop: a slice's worth of sends for each writer that finds a shard."""
+        self._scheduled = False
+        self.busy = 0
+        for _ in range(self.size):
+            if not self.queue:
+                break
+            self.busy += 1
+            started = time.monotonic()
+            try:
+                self._work()
+            except Exception:
+                pause = self._pauses.after(time.monotonic() - started)
+                logger.exception("a writer failed; starting it again in %.2f s", pause)
+                self._scheduled = True
+                assert self._loop is not None
+                self._loop.call_later(pause, self._turn)
+                return
+        with self._lock:
+            if self.queue:
+                self.size = min(self.size + 1, self._most)
+                self._schedule()
+            elif self.busy < self.size:
+                self.size = max(self.size - 1, self._least)
+
+    def _work(self) -> None:
+        """What one writer does in one turn."""
+        room = SLICE
+        while room > 0 and self.queue:
+            shard = self.queue[0]
+            with self._lock:
+                batch = shard.batch or shard.take()
+                most = min(room, max(1, SLICE_SIZE // batch.size))
+                members = shard.slice(most)
+            self._write(members, batch)
+            room -= max(len(members), SLICE // 16) if most == room else room
+            with self._lock:
+                self.queue.popleft()
+                if shard.position == 0:
+                    shard.finish()
+                    self._made_room()
+                if shard.batch is None and not shard.entries:
+                    shard.queued = False
+                else:
+                    self.queue.append(shard)
+
+    def _write(self, members: list[Member], batch: Batch) -> None:
+        """Give the batch to these members. The loop that the whole library is about."""
+        start, end, excluded, loop = batch.start, batch.end, batch.excluded, self._loop
+        data = batch.joined(None)
+        messages = len(batch.entries)
+        written = sends = size = deliveries = 0
+        for member in members:
+            outlet = member.outlet
+            try:
+                with outlet.lock:
+                    if member.cursor == start and outlet.ready and outlet.loop is loop and outlet not in excluded:
+                        member.cursor = end
+                        if outlet.form is None:
+                            outlet.transmit(data)
+                            written += 1
+                            continue
+                        other = batch.joined(outlet.form)
+                        outlet.transmit(other)
+                        size += len(other)
+                        deliveries += messages
+                        sends += 1
+                    elif member.cursor < end:
+                        missing = batch.missing(member)
+                        member.cursor = end
+                        if missing:
+                            deliveries += outlet.deliver(missing, member.shard.channel.id)
+                            sends += 1
+            except Exception as error:
+                outlet.fail(error)
+        counters = self._counters
+        counters.sends += sends + written
+        counters.deliveries += deliveries + written * messages
+        counters.bytes += size + written * len(data)

@@ -1,0 +1,103 @@
+"""Every bound of the library, in one frozen object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from hubbub.errors import Misuse
+
+__all__ = ["Limits"]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a server and a hub allow. Sizes are in bytes, times in seconds.
+
+    Where a field may be None, None means that there is no bound of hubbub's own. `docs/limits.md`
+    tells, field by field, why the default is what it is and how a deployment chooses its own.
+
+    Raises: Misuse: a value that is not above zero, or two that contradict each other.
+    """
+
+    # What one peer may send
+    max_message_size: int = MIB
+    """Largest message, inflated if it was compressed. At the limit: close 1009."""
+    max_fragments: int = 1024
+    """Most frames of one message, empty ones included (`ws` allowed 131,072, which proved too many:
+    CVE-2026-62389). At the limit: close 1008."""
+    message_timeout: float = 60.0
+    """Longest time from a message's first byte to its last. At the limit: close 1008, cause timeout."""
+    max_message_rate: int | None = None
+    """Most messages and control frames of one connection in a second. At the limit: close 1008."""
+    max_control_rate: int | None = 100
+    """Most pings, pongs and close frames of one connection in a second; honest peers send one in many
+    seconds. At the limit: close 1008."""
+    max_inbox: int = 64
+    """Messages that wait for one connection's asynchronous handler. At the limit the connection is not
+    read until the handler catches up; what the read in hand still holds is kept."""
+    max_inbox_size: int = MIB
+    """Bytes of the same, with the same behaviour."""
+
+    # The handshake
+    max_headers: int = 64
+    """Header lines of an upgrade request. At the limit: HTTP 431."""
+    max_header_size: int = 8 * KIB
+    """Bytes of an upgrade request, all in all. At the limit: HTTP 431."""
+    handshake_timeout: float = 5.0
+    """From the connection's first instant to its upgrade, in all and not per read, the handler's
+    `handshake` included. At the limit: HTTP 408, then the connection is cut."""
+
+    # A living connection
+    ping_interval: float = 25.0
+    """Silence after which a peer is pinged (Centrifugo and Socket.IO: 25 s)."""
+    pong_timeout: float = 10.0
+    """Silence after a ping. At the limit: cut, cause timeout."""
+    close_timeout: float = 5.0
+    """Wait for the peer's close frame, and for unsent bytes to leave. At the limit: cut."""
+
+    # The write side
+    max_backlog: int = MIB
+    """Bytes that wait for one socket, besides a single frame that is larger by itself. At the limit the
+    overflow policy acts."""
+    backlog_timeout: float = 5.0
+    """Longest time in which a socket with a backlog takes no byte. At the limit: cut, cause overflow."""
+    max_total_backlog: int = 256 * MIB
+    """Bytes that wait for all sockets of the process. At the limit the overflow policy acts on the socket
+    that would add to them."""
+    max_mailbox: int = 8192
+    """Messages that wait in one shard. At the limit `broadcast` waits or raises `Overloaded`."""
+    max_mailbox_size: int = 16 * MIB
+    """Bytes of the same, besides a single message that is larger by itself."""
+
+    # Counts
+    max_connections: int | None = None
+    """Open connections of one server. None: the process's descriptor limit less a reserve of 64.
+    At the limit: HTTP 503."""
+    max_connections_per_address: int | None = None
+    """Open connections from one peer address; off, for behind a proxy all share one. At the limit: HTTP 503."""
+    max_accept_rate: int | None = None
+    """New connections of one server in a second. At the limit: HTTP 503."""
+    max_channels: int = 1_000_000
+    """Channels of one hub. At the limit `join` raises `LimitReached`."""
+    max_channels_per_socket: int | None = None
+    """Channels of one socket. At the limit `join` raises `LimitReached`."""
+
+    # The process
+    shutdown_timeout: float = 10.0
+    """From the signal to stop, to the moment when what is still open is cut."""
+    max_log_rate: int = 10
+    """Log lines about what peers did, in a second. At the limit they are counted, and the count is logged."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise Misuse(f"Limits.{field.name} must be above zero, not {value!r}")
+        if self.max_total_backlog < self.max_backlog:
+            raise Misuse(
+                f"Limits.max_total_backlog ({self.max_total_backlog}) is below max_backlog ({self.max_backlog}):"
+                " one slow socket would use up what is meant for all"
+            )

@@ -1,0 +1,61 @@
+"""What reaches the log: escaped, and about peers no more often than a rate allows."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+
+__all__ = ["PeerLog", "logger", "printable"]
+
+logger = logging.getLogger("hubbub")
+
+_LONGEST = 200  # characters of a peer's text in one log line
+
+
+def printable(text: object) -> str:
+    """The text with everything that could move a cursor or forge a line escaped, and cut to 200 characters."""
+    shown = str(text)
+    cut = shown[:_LONGEST] + ("…" if len(shown) > _LONGEST else "")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
+
+
+class PeerLog:
+    """Log lines that peers can cause, at most `rate` in a second; the rest is counted and said in one line."""
+
+    __slots__ = ("_clock", "_count", "_rate", "_second", "suppressed")
+
+    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._second = -1
+        self._count = 0
+        self.suppressed = 0  # lines of all time that were counted instead of written
+
+    def _allowed(self) -> bool:
+        second = int(self._clock())
+        if second != self._second:
+            if self._count > self._rate:
+                logger.warning("%d more log lines about peers were suppressed", self._count - self._rate)
+            self._second, self._count = second, 0
+        self._count += 1
+        if self._count > self._rate:
+            self.suppressed += 1
+            return False
+        return True
+
+    def write(self, level: int, message: str, *peer_text: object) -> None:
+        """Log `message % peer_text`, each of them escaped."""
+        if logger.isEnabledFor(level) and self._allowed():
+            logger.log(level, message, *map(printable, peer_text))
+
+    def failure(self, message: str, error: BaseException) -> None:
+        """Log an error of the program's own with its traceback.
+
+        The message of an exception often quotes what the peer sent: each line is escaped, and set in behind a bar,
+        so that none of them can pass for a log line.
+        """
+        if self._allowed():
+            lines = "".join(traceback.format_exception(error)).splitlines()
+            logger.error("%s\n%s", message, "\n".join(f"  | {printable(line)}" for line in lines))

@@ -1,0 +1,29 @@
+"""The bare server on asyncio: listeners, connections, users' handlers.
+
+`run` and `serve` start it (`run.py`, `server.py`); `connection.py` is the life of one connection, and `session.py`
+calls its Handler. `sweep.py` keeps time for all. `asgi` builds on `Connection`, `Context` and `Socket`.
+"""
+
+from hubbub.server.connection import Connection, Phase
+from hubbub.server.context import Context, ServerStatistics
+from hubbub.server.handler import Handler
+from hubbub.server.run import event_loop, run
+from hubbub.server.server import DEFAULT_PORT, Server, serve
+from hubbub.server.socket import Cause, Closed, Link, Socket
+
+__all__ = [
+    "DEFAULT_PORT",
+    "Cause",
+    "Closed",
+    "Connection",
+    "Context",
+    "Handler",
+    "Link",
+    "Phase",
+    "Server",
+    "ServerStatistics",
+    "Socket",
+    "event_loop",
+    "run",
+    "serve",
+]

@@ -1,0 +1,407 @@
+"""A connection on the event loop: bytes in, events out, timeouts, and an orderly end.
+
+The decisions about bytes are `wire`'s, the way out is the outlet's. What a message means is left to the two that
+build on it: `session` (a user's Handler) and `asgi` (an application).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from logging import INFO
+from typing import Any, cast
+
+from hubbub.errors import HandshakeError, PeerError, PolicyViolation
+from hubbub.hub import Outlet
+from hubbub.server.context import Context
+from hubbub.server.socket import PING, Cause, Closed, Socket
+from hubbub.wire import (
+    Close,
+    Failure,
+    HandshakeReader,
+    Ping,
+    Pong,
+    Protocol,
+    Request,
+    accept,
+    close,
+    negotiate,
+    pong,
+    refuse,
+)
+
+__all__ = ["Connection", "Phase"]
+
+EARLY = 64 * 1024  # bytes kept of a client that sends frames before it was accepted
+
+
+class Phase(Enum):
+    """Where a connection stands, as seen by the I/O. (The protocol's own states are `wire.State`.)"""
+
+    HANDSHAKE = "reading the request"
+    DECIDING = "the handler or application decides on it"
+    OPEN = "messages flow"
+    CLOSING = "our close frame is out, the peer's is awaited"
+    ENDING = "both have said goodbye: the last bytes leave"
+    FAILED = "refused or broken: the last bytes leave, whatever comes is thrown away"
+    LOST = "gone"
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One TCP, Unix or TLS connection."""
+
+    __slots__ = (
+        "_early",
+        "_partial_since",
+        "_pinged",
+        "_rate",
+        "_reader",
+        "_refusal",
+        "_seen",
+        "_since",
+        "_stalled",
+        "_wire",
+        "context",
+        "due",
+        "outlet",
+        "phase",
+        "reason",
+        "socket",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+    outlet: Outlet
+    socket: Socket
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.phase = Phase.HANDSHAKE
+        self.due = 0  # the sweep's
+        self.reason: Closed | None = None  # why it ends, as soon as that is known
+        self._reader: HandshakeReader | None = None
+        self._wire: Protocol | None = None
+        self._early = b""
+        self._refusal = ""
+        self._seen = self._since = 0.0  # when bytes last came, and when the phase began
+        self._pinged = 0.0  # when, if no byte came since
+        self._partial_since = 0.0  # when the unfinished message began, if there is one
+        self._stalled: tuple[float, int] | None = None  # when the kernel last took bytes, and how many are left
+        self._rate: tuple[int, int, int] | None = None  # the second, and messages and control frames in it
+
+    # What those who build on it answer to
+
+    def requested(self, request: Request) -> None:
+        """An upgrade request is complete: call `accept` or `refuse`, now or later."""
+        raise NotImplementedError
+
+    def message(self, data: str | bytes) -> None:
+        """A whole message."""
+        raise NotImplementedError
+
+    def ended(self, closed: Closed) -> None:
+        """The connection is gone, and the socket in no channel any more. Only if `requested` was called."""
+        raise NotImplementedError
+
+    def dropped(self, count: int) -> None:
+        """So many messages to this socket were dropped."""
+
+    def timed_out(self) -> None:
+        """The handshake took too long while the handler or application was deciding on it."""
+
+    # What they call
+
+    def accept(
+        self, request: Request, subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """Answer 101; messages flow from here on. Raises: Misuse: a header that may not be sent."""
+        limits, context = self.context.limits, self.context
+        extension = agreed = None
+        if context.compression is not None:
+            offers = request.headers.get_all("sec-websocket-extensions")
+            if (negotiated := negotiate(offers, context.compression)) is not None:
+                extension, agreed = negotiated
+        answer = accept(request, subprotocol=subprotocol, extensions=extension, headers=headers)
+        self._wire = Protocol(
+            max_message_size=limits.max_message_size, max_fragments=limits.max_fragments, agreed=agreed
+        )
+        self.transport.write(answer)
+        self._enter(Phase.OPEN)
+        self._seen = self._since
+        context.upgraded += 1
+        self.socket.subprotocol = subprotocol
+        self.outlet.start(None if agreed is None else agreed.server_window_bits)
+        self.transport.set_write_buffer_limits(high=1, low=0)
+        if context.hub is not None:
+            context.hub.adopt(self.outlet)
+        context.sweep.at(self, self._since + limits.ping_interval)
+
+    def begin(self) -> None:
+        """Take in what the client sent before it was accepted."""
+        early, self._early = self._early, b""
+        if early:
+            self.transport.resume_reading()
+            self.received(early)
+
+    def refuse(
+        self, status: int, cause: str, headers: tuple[tuple[str, str], ...] = (), body: bytes = b""
+    ) -> None:
+        """Answer with an HTTP status instead of the upgrade, and end the connection."""
+        if self.phase not in (Phase.HANDSHAKE, Phase.DECIDING):
+            return
+        self.context.refused[cause] += 1
+        self.context.log.write(INFO, "refused a connection from %s: %d %s", self.peer(), status, cause)
+        self.transport.write(refuse(status, cause, headers, body))
+        self.reason = self.reason or Closed(Cause.REJECTED, status, cause)
+        self._fail()
+
+    def fail(self, error: PeerError, cause: Cause = Cause.PROTOCOL_ERROR, reply: bytes = b"") -> None:
+        """Close because of what the peer did."""
+        self.context.failures[error.code] += 1
+        self.context.log.write(INFO, "closing %s with %d: %s", self.peer(), error.code, error)
+        self.reason = self.reason or Closed(cause, error.code, str(error))
+        self._enter(Phase.FAILED)
+        if not self.outlet.finish(reply or close(error.code, str(error))):
+            self.flushed()  # our close frame went before
+
+    def abort(self, closed: Closed) -> None:
+        """Cut the connection."""
+        self.reason = self.reason or closed
+        self.transport.abort()
+
+    def peer(self) -> Any:
+        """The peer's address, as asyncio gives it."""
+        return self.transport.get_extra_info("peername") or None
+
+    def address(self) -> str:
+        """The peer's address without its port; the same string for all peers of a Unix socket."""
+        peer = self.peer()
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    # asyncio's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        limits, sweep = self.context.limits, self.context.sweep
+        self._since = sweep.now
+        self._reader = HandshakeReader(limits.max_headers, limits.max_header_size)
+        self._refusal = self.context.admit(self)
+        sweep.at(self, self._since + limits.handshake_timeout)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.context.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.received(bytes(self.context.view[:nbytes]))
+
+    def eof_received(self) -> bool:
+        if self.phase in (Phase.OPEN, Phase.DECIDING, Phase.HANDSHAKE):
+            self.reason = self.reason or Closed(Cause.RESET, 1006, "the peer closed without a close frame")
+        return False  # the transport closes itself when its buffer is empty
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        reached = self.phase is not Phase.HANDSHAKE and hasattr(self, "socket")
+        upgraded = self._wire is not None
+        self.phase = Phase.LOST
+        self.context.sweep.remove(self)
+        self.context.release(self)
+        if not reached:
+            return
+        self.outlet.detach()
+        closed = self.reason or Closed(Cause.RESET, 1006, str(exc) if exc else "the connection was lost")
+        if upgraded:
+            self.context.closed[closed.cause] += 1
+        self._reader = self._wire = None
+        self.ended(closed)
+
+    def pause_writing(self) -> None:
+        if hasattr(self, "outlet"):
+            self.outlet.pause()
+        now = self.context.sweep.now
+        self._stalled = (now, self.transport.get_write_buffer_size())
+        self.context.sweep.at(self, now + self.context.limits.backlog_timeout)
+
+    def resume_writing(self) -> None:
+        self._stalled = None
+        if hasattr(self, "outlet"):
+            self.outlet.resume()
+
+    # Bytes
+
+    def received(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        self._seen = self.context.sweep.now
+        phase = self.phase
+        if phase is Phase.OPEN or phase is Phase.CLOSING:
+            self._events(data)
+        elif phase is Phase.HANDSHAKE:
+            self._handshake(data)
+        elif phase is Phase.DECIDING:
+            self._early += data
+            if len(self._early) >= EARLY:
+                self.transport.pause_reading()
+
+    def _handshake(self, data: bytes) -> None:
+        assert self._reader is not None
+        try:
+            request = self._reader.receive(data)
+        except HandshakeError as error:
+            return self.refuse(error.status, error.cause, error.headers)
+        if request is None:
+            return
+        if self._refusal:
+            return self.refuse(503, self._refusal)
+        self._early = self._reader.rest
+        self._reader = None
+        self.phase = Phase.DECIDING
+        context = self.context
+        self.outlet = Outlet(self.transport, self, context.loop, context.limits, context.counters)
+        self.socket = Socket(self, self.outlet)
+        request.peer = self.peer()
+        self.requested(request)
+
+    def _events(self, data: bytes) -> None:
+        assert self._wire is not None
+        limits = self.context.limits
+        for event in self._wire.receive(data):
+            kind = type(event)
+            if kind is str or kind is bytes:
+                if limits.max_message_rate is not None and not self._within_rate(control=False):
+                    return
+                if self.phase is Phase.OPEN:
+                    self.message(event)  # type: ignore[arg-type]
+            elif isinstance(event, Failure):
+                self.fail(event.error, reply=event.reply)
+            elif isinstance(event, Close):
+                self._peer_closed(event)
+            elif not self._within_rate(control=True):
+                return
+            elif isinstance(event, Ping):
+                self.context.pings += 1
+                self.outlet.pong(pong(event.payload))
+            else:
+                assert isinstance(event, Pong)
+            if self.phase is not Phase.OPEN and self.phase is not Phase.CLOSING:
+                return
+        if self._wire.partial:
+            if not self._partial_since:
+                self._partial_since = self._seen
+                self.context.sweep.at(self, self._seen + limits.message_timeout)
+        else:
+            self._partial_since = 0.0
+
+    def _within_rate(self, *, control: bool) -> bool:
+        limits, second = self.context.limits, int(self.context.loop.time())
+        then, frames, controls = self._rate or (second, 0, 0)
+        if then != second:
+            frames = controls = 0
+        frames, controls = frames + 1, controls + control
+        self._rate = (second, frames, controls)
+        if limits.max_message_rate is not None and frames > limits.max_message_rate:
+            self.fail(PolicyViolation("too many messages in a second"))
+        elif limits.max_control_rate is not None and controls > limits.max_control_rate:
+            self.fail(PolicyViolation("too many control frames in a second"))
+        else:
+            return True
+        return False
+
+    # The end
+
+    def _peer_closed(self, event: Close) -> None:
+        self.reason = self.reason or Closed(Cause.CLIENT, event.code, event.reason)
+        self._enter(Phase.ENDING)
+        if not (event.reply and self.outlet.finish(event.reply)):
+            self.flushed()
+
+    def closing(self, closed: Closed) -> None:
+        """Our close frame has been put (see `Socket.close`)."""
+        if self.phase is Phase.OPEN and self._wire is not None:
+            self._wire.send_close(closed.code, closed.text)
+            self.reason = self.reason or closed
+            self._enter(Phase.CLOSING)
+            self.transport.resume_reading()  # or the peer's answer is never seen
+
+    def cut(self, cause: str) -> None:
+        """The outlet gave up."""
+        if self.phase is not Phase.LOST:
+            self.context.log.write(INFO, "cutting %s: backlog past its limit (%s)", self.peer(), cause)
+            self.abort(Closed(Cause.OVERFLOW, 1006, f"the backlog passed its limit ({cause})"))
+
+    def flushed(self) -> None:
+        """Our last frame is with the transport."""
+        if self.phase is Phase.ENDING:
+            self.transport.close()
+        elif self.phase is Phase.FAILED:
+            self._half_close()
+
+    def _fail(self) -> None:
+        self._enter(Phase.FAILED)
+        self._half_close()
+
+    def _half_close(self) -> None:
+        """Say that nothing more comes, and read on until the peer does the same or the sweep cuts it: a socket closed
+        with bytes unread is reset, and the peer might never see our answer."""
+        self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self._since = self.context.sweep.now
+        if phase is not Phase.OPEN:
+            self.context.sweep.at(self, self._since + self.context.limits.close_timeout)
+
+    # The sweep's call
+
+    def check(self, now: float) -> float | None:
+        limits = self.context.limits
+        if self.phase is Phase.OPEN:
+            return self._check_open(now)
+        if self.phase in (Phase.HANDSHAKE, Phase.DECIDING):
+            due = self._since + limits.handshake_timeout
+            if now < due:
+                return due
+            self.timed_out()
+            self.reason = self.reason or Closed(Cause.TIMEOUT, 1006, "the handshake took too long")
+            self.refuse(408, "timeout")
+            return now + limits.close_timeout
+        due = self._since + limits.close_timeout
+        if self.phase is Phase.LOST:
+            return None
+        if now < due:
+            return due
+        self.abort(Closed(Cause.TIMEOUT, 1006, "the close took too long"))
+        return None
+
+    def _check_open(self, now: float) -> float | None:
+        limits = self.context.limits
+        due = []
+        if self._stalled is not None:
+            since, left = self._stalled
+            if (still := self.transport.get_write_buffer_size()) != left:
+                since, self._stalled = now, (now, still)
+            if now >= since + limits.backlog_timeout:
+                self.context.counters.drops["overflow"] += 1
+                self.abort(Closed(Cause.OVERFLOW, 1006, f"took no byte for {limits.backlog_timeout:g} s"))
+                return None
+            due.append(since + limits.backlog_timeout)
+        if self._partial_since:
+            if now >= self._partial_since + limits.message_timeout:
+                self.fail(PolicyViolation("a message was not finished in time"), Cause.TIMEOUT)
+                return now + limits.close_timeout
+            due.append(self._partial_since + limits.message_timeout)
+        if self._pinged and self._seen < self._pinged:
+            if now >= self._pinged + limits.pong_timeout:
+                self.abort(Closed(Cause.TIMEOUT, 1006, f"no pong within {limits.pong_timeout:g} s"))
+                return None
+            due.append(self._pinged + limits.pong_timeout)
+        elif now >= self._seen + limits.ping_interval:
+            self._pinged = now
+            self.outlet.control(PING)
+            due.append(now + limits.pong_timeout)
+        else:
+            self._pinged = 0.0
+            due.append(self._seen + limits.ping_interval)
+        return min(due)

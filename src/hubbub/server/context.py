@@ -1,0 +1,145 @@
+"""What all connections of one server share."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from hubbub.hub import Counters, Hub
+from hubbub.limits import Limits
+from hubbub.logs import PeerLog
+from hubbub.server.sweep import Sweep
+from hubbub.wire import Deflate
+
+if TYPE_CHECKING:
+    from hubbub.server.connection import Connection
+
+__all__ = ["Context", "ServerStatistics"]
+
+READ_SIZE = 64 * 1024  # bytes of one read: the only read buffer that a server has
+RESERVE = 64  # descriptors kept for listeners, files and the program's own use
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerStatistics:
+    """A server at one moment. Counts are since it started, unless said."""
+
+    connections: int
+    """Open now, those in the handshake included."""
+    accepted: int
+    """Connections that came in."""
+    upgraded: int
+    """Those that became WebSockets."""
+    refused: Mapping[str, int]
+    """Those that did not, by the value of the `Error` header: `key`, `timeout`, `capacity` ..."""
+    closed: Mapping[str, int]
+    """Ended WebSockets, by cause."""
+    failures: Mapping[int, int]
+    """WebSockets that hubbub ended for what the peer sent, by close code: 1002, 1007, 1008, 1009."""
+    pings: int
+    """Pings that peers sent."""
+    paused: int
+    """Times that a connection was not read because its handler could not keep up."""
+    log_lines_suppressed: int
+    """Log lines about peers that were counted instead of written."""
+
+
+class Context:
+    """Limits, counts, the read buffer and the sweep.
+
+    Args:
+        hub: the hub that the server's sockets belong to from the start, if any.
+        compression: settings for permessage-deflate; None refuses it.
+        loop: the loop that all connections live on.
+    """
+
+    def __init__(
+        self, *, hub: Hub | None, limits: Limits, compression: Deflate | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.hub = hub
+        self.limits = limits
+        self.compression = compression
+        self.loop = loop
+        self.counters = hub.counters if hub is not None else Counters()
+        self.log = PeerLog(limits.max_log_rate)
+        self.sweep = Sweep(_tick(limits), loop.time)
+        self.view = memoryview(bytearray(READ_SIZE))
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()  # asynchronous callbacks under way
+        self.accepted = self.upgraded = self.pings = self.paused = 0
+        self.refused: Counter[str] = Counter()
+        self.closed: Counter[str] = Counter()
+        self.failures: Counter[int] = Counter()
+        self.stopping = False
+        self._most = limits.max_connections or _descriptors() - RESERVE
+        self._per_address: Counter[str] = Counter()
+        self._second = -1
+        self._in_second = 0
+
+    def admit(self, connection: Connection) -> str:
+        """Count a new connection. Returns why it is to be refused, or an empty string."""
+        self.accepted += 1
+        self.connections.add(connection)
+        if self.stopping:
+            return "shutdown"
+        if len(self.connections) > self._most:
+            return "capacity"
+        limits = self.limits
+        if limits.max_accept_rate is not None:
+            second = int(self.loop.time())
+            if second != self._second:
+                self._second, self._in_second = second, 0
+            self._in_second += 1
+            if self._in_second > limits.max_accept_rate:
+                return "rate"
+        if limits.max_connections_per_address is not None:
+            address = connection.address()
+            self._per_address[address] += 1
+            if self._per_address[address] > limits.max_connections_per_address:
+                return "address"
+        return ""
+
+    def release(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self.connections.discard(connection)
+        if self.limits.max_connections_per_address is not None:
+            address = connection.address()
+            self._per_address[address] -= 1
+            if self._per_address[address] <= 0:
+                del self._per_address[address]
+
+    def statistics(self) -> ServerStatistics:
+        return ServerStatistics(
+            connections=len(self.connections),
+            accepted=self.accepted,
+            upgraded=self.upgraded,
+            refused=MappingProxyType(dict(self.refused)),
+            closed=MappingProxyType(dict(self.closed)),
+            failures=MappingProxyType(dict(self.failures)),
+            pings=self.pings,
+            paused=self.paused,
+            log_lines_suppressed=self.log.suppressed,
+        )
+
+
+def _tick(limits: Limits) -> float:
+    """A second, or a quarter of the shortest timeout."""
+    shortest = min(
+        limits.handshake_timeout,
+        limits.ping_interval,
+        limits.pong_timeout,
+        limits.close_timeout,
+        limits.message_timeout,
+        limits.backlog_timeout,
+    )
+    return min(1.0, shortest / 4)
+
+
+def _descriptors() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(soft, RESERVE + 16) if soft != resource.RLIM_INFINITY else 1_000_000

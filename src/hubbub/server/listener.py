@@ -1,0 +1,150 @@
+"""Listening sockets: bound by us, so that they can be watched and bound again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Callable
+
+from hubbub.errors import Misuse
+from hubbub.logs import logger
+
+__all__ = ["Listener", "bind_tcp", "bind_unix"]
+
+BACKLOG = 4096  # connections that the kernel completes before we accept them; it caps this at net.core.somaxconn
+WATCH_INTERVAL = 0.5  # seconds between two looks at a listening socket
+
+
+def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
+    """Listening TCP sockets for every address of a host name (`localhost` has one for IPv4 and one for IPv6).
+
+    Raises: OSError: the address cannot be had; its text says which one.
+    """
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            try:
+                listening = socket.socket(family, kind, protocol)
+            except OSError:
+                continue  # a family that this kernel does not have
+            sockets.append(listening)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if port == 0 and len(sockets) > 1:  # every address of the host on the port that the first one got
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            try:
+                listening.bind(address)
+            except OSError as error:
+                if error.errno == 99 and len(found) > 1:  # EADDRNOTAVAIL: IPv6 without an address for it
+                    sockets.pop().close()
+                    continue
+                raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+    except BaseException:
+        for listening in sockets:
+            listening.close()
+        raise
+    if not sockets:
+        raise OSError(f"cannot listen on {host}:{port}: the host has no address here")
+    return sockets
+
+
+def bind_unix(path: str) -> socket.socket:
+    """A listening Unix socket. A socket file that nobody listens on any more is replaced.
+
+    Raises:
+        Misuse: the path is a file of another kind.
+        OSError: somebody listens there, or it cannot be had.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise Misuse(f"{path} exists and is not a socket")
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+            else:
+                raise OSError(98, f"cannot listen on {path}: another process does")
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        listening.bind(path)
+    except OSError as error:
+        listening.close()
+        raise OSError(error.errno, f"cannot listen on {path}: {error.strerror}") from None
+    return listening
+
+
+class Listener:
+    """One listening socket, opened again if it is ever lost.
+
+    Args:
+        bind: makes the socket anew; None for a socket that was handed to us, which cannot be.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        bind: Callable[[], socket.socket] | None,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        tls: ssl.SSLContext | None,
+        handshake_timeout: float,
+    ) -> None:
+        self.socket = listening
+        self._bind = bind
+        self._protocol = protocol
+        self._tls = tls
+        self._handshake_timeout = handshake_timeout
+        self._server: asyncio.Server | None = None
+        self._path = listening.getsockname() if listening.family == socket.AF_UNIX else None
+        self.address = listening.getsockname()
+
+    async def open(self) -> None:
+        """Start to accept."""
+        loop = asyncio.get_running_loop()
+        timeout = self._handshake_timeout if self._tls else None
+        if self._path is None:
+            self._server = await loop.create_server(
+                self._protocol, sock=self.socket, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=timeout
+            )
+        else:
+            self._server = await loop.create_unix_server(
+                self._protocol, sock=self.socket, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=timeout
+            )
+
+    async def watch(self) -> None:
+        """Look after the socket for ever. Supervised: what it raises is logged, and it is started again."""
+        while True:
+            if not self.listening:
+                if self._bind is None:
+                    logger.error("the listening socket %s was lost; it was handed over and cannot be made anew", self.address)
+                    return
+                logger.error("the listening socket %s was lost; opening it again", self.address)
+                if self._server is not None:
+                    self._server.close()
+                self.socket = self._bind()
+                await self.open()
+            await asyncio.sleep(WATCH_INTERVAL)
+
+    @property
+    def listening(self) -> bool:
+        """Whether the kernel still accepts connections for us."""
+        try:
+            return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Stop accepting."""
+        if self._server is not None:
+            self._server.close()
+        if self._path and self._bind is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)

@@ -1,0 +1,122 @@
+"""`hubbub.run`: a server as a whole program, with signals, uvloop where it exists, and worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import ssl as tls
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from hubbub.errors import Misuse
+from hubbub.hub import Hub
+from hubbub.limits import Limits
+from hubbub.logs import logger
+from hubbub.server.handler import Handler
+from hubbub.server.server import DEFAULT_PORT, Server, serve
+from hubbub.server.workers import run_workers
+from hubbub.wire import Deflate
+
+__all__ = ["event_loop", "run"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def event_loop(name: str = "auto") -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop: "uvloop", "asyncio", or "auto" for uvloop where it is installed.
+
+    Raises: Misuse: another name, or uvloop where it is not installed.
+    """
+    if name not in ("auto", "uvloop", "asyncio"):
+        raise Misuse(f"no event loop {name!r}: choose auto, uvloop or asyncio")
+    if name != "asyncio":
+        try:
+            import uvloop
+
+            return uvloop.new_event_loop
+        except ImportError:
+            if name == "uvloop":
+                raise Misuse("uvloop is not installed: pip install uvloop, or choose loop='asyncio'") from None
+    return asyncio.new_event_loop
+
+
+def run(
+    handler: Callable[[], Handler],
+    *,
+    hub: Hub | None = None,
+    host: str | Sequence[str] = "127.0.0.1",
+    port: int | None = None,
+    uds: str | None = None,
+    sockets: Sequence[socket.socket] = (),
+    ssl: tls.SSLContext | None = None,
+    workers: int = 1,
+    reuse_port: bool = False,
+    limits: Limits | None = None,
+    compression: Deflate | None = None,
+    loop: str = "auto",
+    started: Callable[[Server], None] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then stop in good order and return; a second signal exits at once.
+
+    Args:
+        workers: processes that share the port. Each has channels of its own, so a hub goes with one worker only.
+        loop: "auto", "uvloop" or "asyncio".
+        started: called when the server accepts connections.
+
+    All other arguments are those of `serve`.
+
+    Raises: Misuse: arguments that contradict each other. OSError: an address cannot be had.
+    """
+    factory = event_loop(loop)
+    settings: dict[str, Any] = dict(hub=hub, limits=limits, compression=compression, ssl=ssl)
+    if workers < 1:
+        raise Misuse(f"workers is a whole number from 1, not {workers}")
+    if workers == 1:
+        settings |= dict(host=host, port=port, uds=uds, sockets=sockets, reuse_port=reuse_port)
+        return _run_one(handler, settings, factory, started)
+    if hub is not None:
+        raise Misuse("a hub's channels live in one process: use workers=1 with a hub")
+    if uds or sockets:
+        raise Misuse("several workers share a TCP port: leave out uds and sockets")
+    settings |= dict(host=host, reuse_port=True)
+    run_workers(
+        workers,
+        [host] if isinstance(host, str) else list(host),
+        DEFAULT_PORT if port is None else port,
+        lambda chosen: _run_one(handler, settings | {"port": chosen}, factory, started),
+    )
+
+
+def _run_one(
+    handler: Callable[[], Handler],
+    settings: dict[str, Any],
+    factory: Callable[[], asyncio.AbstractEventLoop],
+    started: Callable[[Server], None] | None,
+) -> None:
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_serve_until_signal(partial(serve, handler, **settings), started))
+
+
+async def _serve_until_signal(make: Callable[[], serve], started: Callable[[Server], None] | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, _on_signal, number, stop)
+    async with make() as server:
+        for address in server.addresses:
+            logger.info("listening on %s", address)
+        if started is not None:
+            started(server)
+        await stop.wait()
+        logger.info("stopping: a second signal exits at once")
+
+
+def _on_signal(number: int, stop: asyncio.Event) -> None:
+    if stop.is_set():
+        sys.stderr.flush()
+        os._exit(128 + number)
+    stop.set()

@@ -1,0 +1,203 @@
+"""A running server: its listeners, its sweep, and an orderly stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl as tls
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from hubbub.errors import Misuse
+from hubbub.hub import Hub
+from hubbub.limits import Limits
+from hubbub.logs import logger
+from hubbub.server.connection import Phase
+from hubbub.server.context import Context, ServerStatistics
+from hubbub.server.handler import Handler
+from hubbub.server.listener import Listener, bind_tcp, bind_unix
+from hubbub.server.session import Session
+from hubbub.server.socket import Cause, Closed
+from hubbub.supervision import supervise
+from hubbub.wire import Deflate
+
+__all__ = ["DEFAULT_PORT", "Server", "serve"]
+
+DEFAULT_PORT = 4545
+AT_ONCE = 256  # connections told to close before the loop gets a turn
+
+
+class serve:
+    """A server inside a program's own event loop: `async with hubbub.serve(Handler) as server: ...`
+
+    Leaving the block stops accepting, tells every client 1001, lets what waits for them leave, and returns when all
+    are gone or `Limits.shutdown_timeout` has passed.
+
+    Args:
+        handler: a Handler subclass, or any callable that makes one.
+        hub: the hub whose statistics, limits and overflow policy the server's sockets share.
+        host: address or name to listen on, or several.
+        port: TCP port, 0 for any free one; 4545 if nothing else is said to listen on.
+        uds: path of a Unix socket to listen on, also beside a port.
+        sockets: bound sockets to listen on, also beside the others; such as systemd hands over.
+        ssl: for TLS on every TCP listener.
+        reuse_port: set SO_REUSEPORT, so that several processes share the port.
+        limits: the bounds; the hub's if left out.
+        compression: `hubbub.Deflate()` to accept permessage-deflate, which is off by default: it costs memory
+            and CPU for every connection, and compressed secrets beside a peer's text can be guessed.
+
+    Raises: Misuse: arguments that contradict each other. OSError: an address cannot be had.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[], Handler],
+        *,
+        hub: Hub | None = None,
+        host: str | Sequence[str] = "127.0.0.1",
+        port: int | None = None,
+        uds: str | None = None,
+        sockets: Sequence[socket.socket] = (),
+        ssl: tls.SSLContext | None = None,
+        reuse_port: bool = False,
+        limits: Limits | None = None,
+        compression: Deflate | None = None,
+    ) -> None:
+        if not callable(handler):
+            raise Misuse(f"serve takes a Handler class, not {handler!r}")
+        if port is None and not uds and not sockets:
+            port = DEFAULT_PORT
+        self._handler = handler
+        self._hub = hub
+        self._hosts = [host] if isinstance(host, str) else list(host)
+        self._port = port
+        self._uds = uds
+        self._sockets = sockets
+        self._ssl = ssl
+        self._reuse_port = reuse_port
+        self._limits = limits or (hub.limits if hub is not None else Limits())
+        self._compression = compression
+        self._server: Server | None = None
+
+    async def __aenter__(self) -> Server:
+        loop = asyncio.get_running_loop()
+        context = Context(hub=self._hub, limits=self._limits, compression=self._compression, loop=loop)
+        self._server = server = Server(context, self._listeners(partial(Session, context, self._handler)))
+        await server.start()
+        return server
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        await self._server.stop()
+
+    def _listeners(self, protocol: Callable[[], Session]) -> list[Listener]:
+        timeout = self._limits.handshake_timeout
+        listeners: list[Listener] = []
+        try:
+            for host in self._hosts if self._port is not None else ():
+                for listening in bind_tcp(host, self._port or 0, reuse_port=self._reuse_port):
+                    again = partial(_bind_again, listening.getsockname(), self._reuse_port)
+                    listeners.append(Listener(listening, again, protocol, self._ssl, timeout))
+            if self._uds:
+                again = partial(bind_unix, self._uds)
+                listeners.append(Listener(again(), again, protocol, None, timeout))
+            for listening in self._sockets:
+                of_tcp = None if listening.family == socket.AF_UNIX else self._ssl
+                listeners.append(Listener(listening, None, protocol, of_tcp, timeout))
+        except BaseException:
+            for listener in listeners:
+                listener.socket.close()
+            raise
+        return listeners
+
+
+def _bind_again(address: Any, reuse_port: bool) -> socket.socket:
+    return bind_tcp(address[0], address[1], reuse_port=reuse_port)[0]
+
+
+class Server:
+    """What `serve` gives: a server that runs."""
+
+    def __init__(self, context: Context, listeners: list[Listener]) -> None:
+        self._context = context
+        self._listeners = listeners
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopped: asyncio.Event = asyncio.Event()
+
+    @property
+    def addresses(self) -> list[Any]:
+        """What it listens on: `(host, port)` for TCP, a path for a Unix socket."""
+        return [listener.address[:2] if isinstance(listener.address, tuple) else listener.address for listener in self._listeners]
+
+    @property
+    def port(self) -> int:
+        """The first TCP port. Raises: Misuse: it listens on no TCP port."""
+        for address in self.addresses:
+            if isinstance(address, tuple):
+                return int(address[1])
+        raise Misuse("the server listens on no TCP port")
+
+    def statistics(self) -> ServerStatistics:
+        """A frozen snapshot of the server's counts; a hub has its own."""
+        return self._context.statistics()
+
+    async def start(self) -> None:
+        """Begin to accept. `async with serve(...)` does it."""
+        for listener in self._listeners:
+            await listener.open()
+        start = self._context.loop.create_task
+        self._tasks = [start(supervise("the sweep", self._context.sweep.run))]
+        self._tasks += [start(supervise("a listener", listener.watch)) for listener in self._listeners]
+
+    async def stop(self) -> None:
+        """Stop in good order; see `serve`. Called again, it waits for the same stop."""
+        context = self._context
+        if context.stopping:
+            await self._stopped.wait()
+            return
+        context.stopping = True
+        for task in self._tasks[1:]:
+            task.cancel()
+        for listener in self._listeners:
+            listener.close()
+        try:
+            async with asyncio.timeout(context.limits.shutdown_timeout):
+                await self._say_goodbye()
+                while context.connections or context.tasks:
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            await self._cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._stopped.set()
+
+    async def _say_goodbye(self) -> None:
+        for count, connection in enumerate(list(self._context.connections), 1):
+            if connection.phase is Phase.OPEN:
+                connection.socket.end(Closed(Cause.SHUTDOWN, 1001, "the server stops"))
+            elif connection.phase in (Phase.HANDSHAKE, Phase.DECIDING):
+                connection.refuse(503, "shutdown")
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    async def _cut(self) -> None:
+        context = self._context
+        logger.warning(
+            "stopping took %g s: cutting %d connections and %d callbacks",
+            context.limits.shutdown_timeout,
+            len(context.connections),
+            len(context.tasks),
+        )
+        for connection in list(context.connections):
+            connection.abort(Closed(Cause.SHUTDOWN, 1006, "cut: the server stops"))
+        for task in list(context.tasks):
+            task.cancel()
+        for _ in range(100):
+            if not context.connections and not context.tasks:
+                break
+            await asyncio.sleep(0.01)

@@ -1,0 +1,117 @@
+"""One client's connection as its handler sees it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from threading import get_ident
+from typing import Any, NamedTuple, Protocol
+
+from hubbub.hub import Outlet
+from hubbub.wire import Frame, close, frame, ping
+
+__all__ = ["Cause", "Closed", "Link", "Socket"]
+
+PING = ping()
+
+
+class Cause(StrEnum):
+    """Why a connection ended."""
+
+    REJECTED = "rejected"
+    """The handler's `handshake` refused it; `Closed.code` is the HTTP status."""
+    CLIENT = "client"
+    """The client sent a close frame."""
+    SERVER = "server"
+    """The program called `close`."""
+    PROTOCOL_ERROR = "protocol error"
+    """The client broke the protocol or passed a limit."""
+    TIMEOUT = "timeout"
+    """No pong, no end of a message or no upgrade in time."""
+    RESET = "reset"
+    """The connection broke, or ended without a close frame."""
+    OVERFLOW = "overflow"
+    """The client did not read: its backlog passed a limit."""
+    SHUTDOWN = "shutdown"
+    """The server stops."""
+    HANDLER_ERROR = "handler error"
+    """A callback raised."""
+
+
+class Closed(NamedTuple):
+    """How a connection ended. `code` is the close code sent or received, 1006 if there was none."""
+
+    cause: Cause
+    code: int
+    text: str
+
+
+class Link(Protocol):
+    """What a socket needs of the connection behind it."""
+
+    def peer(self) -> Any: ...
+    def closing(self, closed: Closed) -> None:
+        """The close frame has been put; called once, on the event loop."""
+
+
+class Socket:
+    """One client. `write`, `ping` and `close` may be called from any thread; none of them raises for a closed one."""
+
+    __slots__ = ("__weakref__", "_link", "outlet", "subprotocol")
+
+    def __init__(self, link: Link, outlet: Outlet) -> None:
+        self._link = link
+        self.outlet = outlet
+        self.subprotocol: str | None = None
+        """The subprotocol that the handshake chose."""
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.peer} {'open' if self.is_open else 'closed'}>"
+
+    def write(self, data: str | bytes | Frame) -> bool:
+        """Send a message: `str` as text, bytes as binary, a Frame as what it was made.
+
+        Returns: False if the socket is closed, or its overflow policy drops the message.
+        Raises: TypeError: data of any other type.
+        """
+        return self.outlet.write(frame(data))
+
+    def ping(self) -> bool:
+        """Send a ping. Returns False if the socket is closed."""
+        return self.outlet.control(PING)
+
+    def close(self, code: int = 1000, reason: str = "") -> bool:
+        """Send a close frame after everything sent before, and end the connection when the peer answers it.
+
+        Args:
+            code: 1000 to 1014, or 3000 to 4999 for the program's own.
+            reason: at most 123 bytes of UTF-8.
+
+        Returns: False if the socket is closed already.
+        Raises: Misuse: a code or reason that may not be sent.
+        """
+        return self.end(Closed(Cause.SERVER, code, reason))
+
+    def end(self, closed: Closed) -> bool:
+        """`close`, for another cause than the program's wish."""
+        if not self.outlet.finish(close(closed.code, closed.text)):
+            return False
+        if get_ident() == self.outlet.thread:
+            self._link.closing(closed)
+        else:
+            self.outlet.call_owner(self._link.closing, closed)
+        return True
+
+    @property
+    def buffered(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+        return self.outlet.buffered
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `write` would accept a message."""
+        return self.outlet.open
+
+    @property
+    def peer(self) -> Any:
+        """The peer's address, such as `("127.0.0.1", 54321)`; None where there is none."""
+        return self._link.peer()

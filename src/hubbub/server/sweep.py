@@ -1,0 +1,83 @@
+"""One sweep a second serves every ping and timeout: no timer per connection.
+
+Connections stand in buckets by the second in which they want to be looked at. An idle one is looked at once per ping
+interval, so a sweep over 100,000 of them touches 4,000.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["Sweep", "Swept"]
+
+AT_ONCE = 256  # connections looked at before the loop gets a turn
+
+
+class Swept(Protocol):
+    due: int
+
+    def check(self, now: float) -> float | None:
+        """Do what is due, and return when to be looked at next, if ever."""
+
+
+class Sweep:
+    """Buckets of connections, by the tick in which they are due.
+
+    Args:
+        interval: length of a tick, in seconds: how late a timeout may be.
+        clock: seconds, monotonic.
+    """
+
+    __slots__ = ("_buckets", "_clock", "_next", "interval", "now")
+
+    def __init__(self, interval: float, clock: Callable[[], float]) -> None:
+        self._buckets: dict[int, set[Swept]] = {}
+        self._clock = clock
+        self.interval = interval
+        self.now = clock()  # as of the latest tick: what connections read instead of a clock
+        self._next = int(self.now / interval)
+
+    def at(self, connection: Swept, due: float) -> None:
+        """Look at the connection at that time, unless it is to be looked at before."""
+        tick = max(int(due / self.interval) + 1, self._next)
+        if connection.due:
+            if connection.due <= tick:
+                return
+            self.remove(connection)
+        connection.due = tick
+        self._buckets.setdefault(tick, set()).add(connection)
+
+    def remove(self, connection: Swept) -> None:
+        bucket = self._buckets.get(connection.due)
+        if bucket is not None:
+            bucket.discard(connection)
+        connection.due = 0
+
+    async def run(self) -> None:
+        """Tick for ever."""
+        while True:
+            await asyncio.sleep(self.interval)
+            await self.tick()
+
+    async def tick(self) -> None:
+        """Look at everything that is due by now."""
+        self.now = now = self._clock()
+        last = int(now / self.interval)
+        while self._next <= last:
+            bucket = self._buckets.get(self._next)
+            for count in range(len(bucket) if bucket else 0):
+                if not bucket:
+                    break
+                connection = bucket.pop()
+                connection.due = 0
+                again = connection.check(now)
+                if again is not None:
+                    self.at(connection, max(again, (self._next + 1) * self.interval))
+                if count % AT_ONCE == AT_ONCE - 1:
+                    await asyncio.sleep(0)
+            if bucket:  # joined while we looked
+                continue
+            self._buckets.pop(self._next, None)
+            self._next += 1

@@ -1,0 +1,182 @@
+"""Frames: RFC 6455, section 5.2. Encoding only; `reader.py` decodes."""
+
+from __future__ import annotations
+
+import zlib
+from enum import IntEnum
+from struct import Struct
+
+from hubbub.errors import Misuse
+
+__all__ = ["Frame", "Opcode", "binary", "close", "encode", "frame", "mask", "ping", "pong", "sendable", "text"]
+
+COMPRESSED_FROM = 64  # bytes: what is shorter seldom shrinks, and costs the peer an inflation all the same
+MASK_AT_ONCE = 64 * 1024  # bytes: XOR of integers is linear, but larger ones leave the processor's caches
+_SHORT = [bytes([0x81, size]) for size in range(126)]
+_pack16, _pack64 = Struct("!BBH").pack, Struct("!BBQ").pack
+
+
+class Opcode(IntEnum):
+    """Section 5.2 and 11.8."""
+
+    CONTINUATION = 0
+    TEXT = 1
+    BINARY = 2
+    CLOSE = 8
+    PING = 9
+    PONG = 10
+
+
+class Frame:
+    """One message, encoded once, immutable, ready for any number of sockets. Made by `text` and `binary`."""
+
+    __slots__ = ("_deflated", "opcode", "payload", "wire")
+
+    opcode: Opcode
+    payload: bytes
+    wire: bytes
+
+    def __init__(self, opcode: Opcode, payload: bytes) -> None:
+        put = object.__setattr__
+        put(self, "opcode", opcode)
+        put(self, "payload", payload)
+        put(self, "wire", encode(opcode, payload))
+        put(self, "_deflated", None)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Frame is immutable: make another one instead of setting {name}")
+
+    def encoded(self, form: int | None) -> bytes:
+        """The bytes for a peer that negotiated so many window bits of permessage-deflate; None for plain.
+
+        It is compressed once per form and without context takeover, which is legal for every such peer (RFC 7692,
+        section 7.1.1.1), so all of them share the bytes. What does not shrink stays plain.
+        """
+        if form is None or len(self.payload) < COMPRESSED_FROM:
+            return self.wire
+        if self._deflated is None:
+            object.__setattr__(self, "_deflated", {})
+        data: bytes | None = self._deflated.get(form)
+        if data is None:
+            compressor = zlib.compressobj(wbits=-form)
+            payload = compressor.compress(self.payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+            data = encode(self.opcode, payload[:-4], rsv1=True)
+            if len(data) >= len(self.wire):
+                data = self.wire
+            self._deflated[form] = data
+        return data
+
+    def __len__(self) -> int:
+        return len(self.wire)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Frame) and (self.opcode, self.payload) == (other.opcode, other.payload)
+
+    def __hash__(self) -> int:
+        return hash((self.opcode, self.payload))
+
+    def __repr__(self) -> str:
+        shown = self.payload if len(self.payload) <= 32 else self.payload[:32] + b"..."
+        return f"<Frame {self.opcode.name.lower()} {len(self.payload)} bytes {shown!r}>"
+
+
+def text(data: str | bytes) -> Frame:
+    """A text message, ready to be sent to any number of sockets.
+
+    Raises: Misuse: bytes that are not UTF-8.
+    """
+    if isinstance(data, str):
+        return Frame(Opcode.TEXT, data.encode())
+    try:
+        str(data, "utf-8")
+    except UnicodeDecodeError as error:
+        raise Misuse(f"a text message is UTF-8: {error}") from None
+    return Frame(Opcode.TEXT, bytes(data))
+
+
+def binary(data: bytes | bytearray | memoryview) -> Frame:
+    """A binary message, ready to be sent to any number of sockets."""
+    return Frame(Opcode.BINARY, bytes(data))
+
+
+def frame(data: str | bytes | bytearray | memoryview | Frame) -> Frame:
+    """`str` as text, bytes as binary, a Frame as it is.
+
+    Raises: TypeError: anything else.
+    """
+    if isinstance(data, Frame):
+        return data
+    if isinstance(data, str):
+        return Frame(Opcode.TEXT, data.encode())
+    if isinstance(data, bytes | bytearray | memoryview):
+        return Frame(Opcode.BINARY, bytes(data))
+    raise TypeError(f"a message is str, bytes or a Frame, not {type(data).__name__}: encode it first, as JSON for one")
+
+
+def encode(opcode: int, payload: bytes, *, fin: bool = True, rsv1: bool = False, mask_key: bytes | None = None) -> bytes:
+    """One frame, with the length in its shortest form.
+
+    Args:
+        rsv1: the payload is compressed (RFC 7692, section 6).
+        mask_key: four bytes that a client must choose at random for every frame; None for a server's.
+    """
+    first = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
+    size = len(payload)
+    if mask_key is None:
+        if size < 126:
+            return (_SHORT[size] if first == 0x81 else bytes((first, size))) + payload
+        return (_pack16(first, 126, size) if size < 65536 else _pack64(first, 127, size)) + payload
+    if size < 126:
+        head = bytes((first, 0x80 | size))
+    else:
+        head = _pack16(first, 254, size) if size < 65536 else _pack64(first, 255, size)
+    return head + mask_key + mask(payload, mask_key)
+
+
+def mask(data: bytes, key: bytes) -> bytes:
+    """Mask or unmask: section 5.3."""
+    size = len(data)
+    if size <= MASK_AT_ONCE:
+        keys = key * (size // 4) + key[: size % 4]
+        return (int.from_bytes(data, "little") ^ int.from_bytes(keys, "little")).to_bytes(size, "little")
+    return b"".join(mask(data[at : at + MASK_AT_ONCE], key) for at in range(0, size, MASK_AT_ONCE))
+
+
+def ping(payload: bytes = b"") -> bytes:
+    """A ping frame: section 5.5.2. Raises: Misuse: more than 125 bytes."""
+    return _control(Opcode.PING, payload)
+
+
+def pong(payload: bytes = b"") -> bytes:
+    """A pong frame: section 5.5.3. Raises: Misuse: more than 125 bytes."""
+    return _control(Opcode.PONG, payload)
+
+
+def close(code: int | None = None, reason: str = "") -> bytes:
+    """A close frame: section 5.5.1.
+
+    Args:
+        code: None for a frame without a code, and then without a reason.
+        reason: at most 123 bytes of UTF-8.
+
+    Raises: Misuse: a code that may not be sent, or a reason that is too long.
+    """
+    if code is None:
+        return _control(Opcode.CLOSE, b"")
+    if not sendable(code):
+        raise Misuse(f"close code {code} may not be sent: use 1000 to 1014 less 1004 to 1006, or 3000 to 4999")
+    said = reason.encode()
+    if len(said) > 123:
+        raise Misuse(f"a close reason has at most 123 bytes of UTF-8, not {len(said)}")
+    return _control(Opcode.CLOSE, code.to_bytes(2, "big") + said)
+
+
+def sendable(code: int) -> bool:
+    """Whether a close code may stand in a frame: section 7.4."""
+    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
+
+
+def _control(opcode: Opcode, payload: bytes) -> bytes:
+    if len(payload) > 125:
+        raise Misuse(f"a control frame has at most 125 bytes, not {len(payload)}")
+    return bytes((0x80 | opcode, len(payload))) + payload

@@ -1,0 +1,240 @@
+"""The upgrade: RFC 6455, section 4.2, on the HTTP/1.1 of RFC 9112. Strict, and judged line by line as it comes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from hubbub.errors import HandshakeError, Misuse
+
+__all__ = ["HandshakeReader", "Headers", "Request", "accept", "accept_key", "refuse"]
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
+VERSION = "13"
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105
+_HEADER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[!-~\x80-\xff]+(?:[ \t]+[!-~\x80-\xff]+)*)?)[ \t]*")
+_TARGET = re.compile(rb"(?:(?:https?|wss?)://[!-.0-~]+)?(/[!-~]*)", re.IGNORECASE)
+_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+_NAME = re.compile(_TOKEN.decode())
+
+
+class Headers(Mapping[str, str]):
+    """Headers by name, whatever its case. `[]` and `get` join a repeated header with commas; values are Latin-1."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._pairs = pairs  # names in lower case, in the order of arrival
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of that header, in order."""
+        name = name.lower()
+        return [value for known, value in self._pairs if known == name]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every header line, in order, the name in lower case."""
+        return list(self._pairs)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for name, _ in self._pairs))
+
+    def __len__(self) -> int:
+        return len({name for name, _ in self._pairs})
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and any(known == name.lower() for known, _ in self._pairs)
+
+    def __repr__(self) -> str:
+        return f"Headers({self._pairs!r})"
+
+
+class Request:
+    """An upgrade request."""
+
+    __slots__ = ("headers", "peer", "target")
+
+    def __init__(self, target: str, headers: Headers, peer: Any = None) -> None:
+        self.target = target
+        """What was asked for, as sent: the path, and the query behind its question mark."""
+        self.headers = headers
+        self.peer = peer
+        """The client's address, as asyncio gives it: `(host, port)` for TCP."""
+
+    def __repr__(self) -> str:
+        return f"<Request {self.target!r} from {self.peer}>"
+
+    @property
+    def path(self) -> str:
+        """The path, as sent: not percent-decoded."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """What follows the question mark, as sent."""
+        return self.target.partition("?")[2]
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """What the client offers to speak, its favourite first."""
+        return _tokens(self.headers.get_all("sec-websocket-protocol"))
+
+
+class HandshakeReader:
+    """Reads one upgrade request.
+
+    Args:
+        max_headers: header lines.
+        max_size: bytes of the whole head.
+    """
+
+    __slots__ = ("_at", "_buffer", "_max_headers", "_max_size", "_pairs", "_target", "rest")
+
+    def __init__(self, max_headers: int, max_size: int) -> None:
+        self._max_headers = max_headers
+        self._max_size = max_size
+        self._buffer = b""
+        self._at = 0  # where the next line begins
+        self._target: str | None = None
+        self._pairs: list[tuple[str, str]] = []
+        self.rest = b""
+        """What followed the head, once it is complete."""
+
+    def receive(self, data: bytes) -> Request | None:
+        """The request, as soon as it is complete.
+
+        Raises: HandshakeError: as soon as the line is complete that says so; any split gives the same error.
+        """
+        buffer = self._buffer = self._buffer + data
+        while (end := buffer.find(b"\n", self._at)) >= 0:
+            if end >= self._max_size:
+                break
+            line, self._at = buffer[self._at : end], end + 1
+            whole = line[-1:] == b"\r"
+            if self._target is None:
+                self._target = _request_line(line[:-1] if whole else line)
+                if not whole:
+                    raise HandshakeError("headers")
+            elif not whole:
+                raise HandshakeError("headers")
+            elif len(line) > 1:
+                self._header(line[:-1])
+            else:
+                self.rest = buffer[self._at :]
+                self._buffer = b""
+                headers = Headers(self._pairs)
+                _judge(headers)
+                return Request(self._target, headers)
+        if len(buffer) > self._max_size:
+            raise HandshakeError("headers", status=431)
+        return None
+
+    def _header(self, line: bytes) -> None:
+        found = _HEADER.fullmatch(line)
+        if found is None:
+            raise HandshakeError("headers")
+        if len(self._pairs) >= self._max_headers:
+            raise HandshakeError("headers", status=431)
+        self._pairs.append((found[1].decode("ascii").lower(), found[2].decode("latin-1")))
+
+
+def _request_line(line: bytes) -> str:
+    """The target. Section 4.2.1, items 1 and 2."""
+    method, _, rest = line.partition(b" ")
+    if method.upper() != b"GET":
+        raise HandshakeError("method")
+    target, _, protocol = rest.partition(b" ")
+    found = _TARGET.fullmatch(target)
+    if found is None:
+        raise HandshakeError("path")
+    if protocol.upper() != b"HTTP/1.1":
+        raise HandshakeError("protocol")
+    return found[1].decode("ascii")
+
+
+def _judge(headers: Headers) -> None:
+    """Section 4.2.1, items 2 to 6, and no body: what followed it would be taken for frames."""
+    keys = headers.get_all("sec-websocket-key")
+    if len(keys) != 1 or not _is_key(keys[0]):
+        raise HandshakeError("key")
+    hosts = headers.get_all("host")
+    if len(hosts) != 1 or not hosts[0]:
+        raise HandshakeError("host")
+    versions = headers.get_all("sec-websocket-version")
+    if versions != [VERSION]:
+        if not any(versions):
+            raise HandshakeError("version")
+        raise HandshakeError("version", status=426, headers=(("Sec-WebSocket-Version", VERSION),))
+    if "websocket" not in map(str.lower, _tokens(headers.get_all("upgrade"))):
+        raise HandshakeError("upgrade")
+    if "upgrade" not in map(str.lower, _tokens(headers.get_all("connection"))):
+        raise HandshakeError("connection")
+    if headers.get_all("transfer-encoding") or headers.get_all("content-length") not in ([], ["0"]):
+        raise HandshakeError("body")
+
+
+def _tokens(values: list[str]) -> list[str]:
+    return [token for value in values for part in value.split(",") if (token := part.strip(" \t"))]
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key.encode("latin-1"), validate=True)) == 16
+    except binascii.Error:
+        return False
+
+
+def accept_key(key: str) -> str:
+    """The value of `Sec-WebSocket-Accept`: section 4.2.2, item 5."""
+    digest = hashlib.sha1(key.encode("latin-1") + GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode("ascii")
+
+
+def accept(
+    request: Request,
+    *,
+    subprotocol: str | None = None,
+    extensions: str | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> bytes:
+    """The 101 answer. Raises: Misuse: a header that may not be sent."""
+    answer = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(request.headers['sec-websocket-key'])}\r\n"
+    )
+    if subprotocol is not None:
+        answer += _lines((("Sec-WebSocket-Protocol", subprotocol),))
+    if extensions is not None:
+        answer += _lines((("Sec-WebSocket-Extensions", extensions),))
+    return f"{answer}{_lines(headers)}\r\n".encode("latin-1")
+
+
+def refuse(status: int, cause: str, headers: tuple[tuple[str, str], ...] = (), body: bytes = b"") -> bytes:
+    """An answer that ends the connection; `cause` travels as its `Error` header.
+
+    Raises: Misuse: a header that may not be sent.
+    """
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Refused"
+    lines = _lines((("Error", cause), *headers, ("Content-Length", str(len(body))), ("Connection", "close")))
+    return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode("latin-1") + body
+
+
+def _lines(headers: tuple[tuple[str, str], ...]) -> str:
+    for name, value in headers:
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise Misuse(f"a header that may not be sent: {name!r}: {value!r}")
+    return "".join(f"{name}: {value}\r\n" for name, value in headers)

@@ -1,0 +1,149 @@
+"""One connection after its handshake, as a state machine: an enum, a table, and who may say what.
+
+The table is the specification (RFC 6455, sections 5.5.1 and 7): `TRANSITIONS[state][trigger]` is the next state, and
+what is not in it cannot happen or is passed over.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from hubbub.errors import PeerError
+from hubbub.wire import frames
+from hubbub.wire.deflate import Agreed
+from hubbub.wire.reader import Ping, Pong, Reader, Received, ReceivedClose
+
+__all__ = ["TRANSITIONS", "Close", "Event", "Failure", "Protocol", "State", "Trigger", "diagram"]
+
+
+class State(Enum):
+    OPEN = "open"
+    CLOSE_SENT = "close sent"  # ours is out; the peer may still send until it has read it
+    CLOSED = "closed"  # both close frames have passed
+    FAILED = "failed"  # the peer broke the protocol: our close frame says how, and nothing more is read
+    LOST = "lost"  # the stream ended without the peer's close frame
+
+
+class Trigger(Enum):
+    MESSAGE = "message or ping or pong"
+    PEER_CLOSE = "peer's close frame"
+    FAULT = "fault of the peer"
+    END = "end of stream"
+    OUR_CLOSE = "our close frame"
+
+
+TRANSITIONS: dict[State, dict[Trigger, State]] = {
+    State.OPEN: {
+        Trigger.MESSAGE: State.OPEN,
+        Trigger.PEER_CLOSE: State.CLOSED,
+        Trigger.FAULT: State.FAILED,
+        Trigger.END: State.LOST,
+        Trigger.OUR_CLOSE: State.CLOSE_SENT,
+    },
+    State.CLOSE_SENT: {
+        Trigger.MESSAGE: State.CLOSE_SENT,
+        Trigger.PEER_CLOSE: State.CLOSED,
+        Trigger.FAULT: State.FAILED,
+        Trigger.END: State.LOST,
+    },
+    State.CLOSED: {Trigger.END: State.CLOSED},
+    State.FAILED: {Trigger.END: State.FAILED},
+    State.LOST: {Trigger.END: State.LOST},
+}
+
+
+class Close(NamedTuple):
+    """The peer's close frame, and the one to answer it with: empty if ours has gone before."""
+
+    code: int
+    reason: str
+    reply: bytes
+
+
+class Failure(NamedTuple):
+    """What the peer did wrong, and the close frame that tells it: empty if one of ours has gone before."""
+
+    error: PeerError
+    reply: bytes
+
+
+Event = str | bytes | Ping | Pong | Close | Failure
+
+
+class Protocol:
+    """The server's side of one connection. It never raises for what a peer sends.
+
+    Args:
+        max_message_size: bytes of one message, inflated.
+        max_fragments: frames of one message.
+        agreed: the compression that was negotiated.
+    """
+
+    __slots__ = ("_reader", "state")
+
+    def __init__(self, *, max_message_size: int, max_fragments: int, agreed: Agreed | None = None) -> None:
+        self._reader = Reader(max_message_size=max_message_size, max_fragments=max_fragments, agreed=agreed)
+        self.state = State.OPEN
+
+    def receive(self, data: bytes) -> list[Event]:
+        """What these bytes complete, in order.
+
+        A message is its `str` or `bytes` itself. `Close` and `Failure` are the last event; bytes after them are
+        passed over.
+        """
+        if Trigger.MESSAGE not in TRANSITIONS[self.state]:
+            return []
+        received: list[Received] = []
+        fault: PeerError | None = None
+        try:
+            self._reader.read(data, received)
+        except PeerError as error:
+            fault = error
+        events: list[Event] = received  # type: ignore[assignment]
+        if received and type(last := received[-1]) is ReceivedClose:
+            events[-1] = self._closed(last)
+        elif fault is not None:
+            reply = frames.close(fault.code, str(fault)) if self.state is State.OPEN else b""
+            self._move(Trigger.FAULT)
+            events.append(Failure(fault, reply))
+        return events
+
+    def receive_end(self) -> None:
+        """The peer sends no more."""
+        self._move(Trigger.END)
+
+    def send_close(self, code: int | None = 1000, reason: str = "") -> bytes | None:
+        """The close frame to send; None if it is too late for one.
+
+        Raises: Misuse: a code or reason that may not be sent.
+        """
+        data = frames.close(code, reason)
+        if Trigger.OUR_CLOSE not in TRANSITIONS[self.state]:
+            return None
+        self._move(Trigger.OUR_CLOSE)
+        return data
+
+    @property
+    def partial(self) -> bool:
+        """Whether a message has begun and not ended, in a state in which its end is waited for."""
+        return Trigger.MESSAGE in TRANSITIONS[self.state] and self._reader.unfinished
+
+    def _closed(self, received: ReceivedClose) -> Close:
+        code = None if received.code == 1005 else received.code
+        reply = frames.close(code) if self.state is State.OPEN else b""
+        self._move(Trigger.PEER_CLOSE)
+        return Close(received.code, received.reason, reply)
+
+    def _move(self, trigger: Trigger) -> None:
+        self.state = TRANSITIONS[self.state][trigger]
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, for the docs."""
+    lines = ["stateDiagram-v2", "    [*] --> OPEN"]
+    for state, moves in TRANSITIONS.items():
+        for trigger, target in moves.items():
+            if target is not state:
+                lines.append(f"    {state.name} --> {target.name}: {trigger.value}")
+    return "\n".join(lines)
