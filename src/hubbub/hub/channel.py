@@ -2,7 +2,7 @@
 
 A shard's mailbox is a log: messages are appended once, and each member has a cursor, the number of the first message
 that it has not been given yet. Whoever brings a member up to date (a writer, or `Socket.write` and `leave` when they
-must not overtake a broadcast) moves its cursor under its outlet's lock, so that every message is given once and in
+must not overtake a broadcast) moves its cursor under the hub's lock, so that every message is given once and in
 order, and a member that joins later starts at the log's end.
 """
 

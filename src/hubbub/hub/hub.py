@@ -1,7 +1,8 @@
 """The hub: joins, leaves and broadcasts, from any thread.
 
-One lock guards the channels, their members and their mailboxes. Its order: the hub's lock, then an outlet's; never
-two hubs' or two outlets' at once. Bytes are written by the writers, outside of the hub's lock.
+One lock guards the channels, their members, their mailboxes and who has been given what of them. It is held for one
+slice of sends at a time, none of which waits. Its order: the hub's lock, then an outlet's; never two hubs' or two
+outlets' at once.
 """
 
 from __future__ import annotations
@@ -282,10 +283,9 @@ class Hub:
     def _give_pending(self, member: Member) -> None:
         shard, outlet = member.shard, member.outlet
         if shard.entries and member.cursor < shard.end:
-            with outlet.lock:
-                if frames := shard.pending(member):
-                    self.counters.deliveries += outlet.deliver(frames, shard.channel.id)
-                    self.counters.sends += 1
+            if frames := shard.pending(member):
+                self.counters.deliveries += outlet.deliver(frames, shard.channel.id)
+                self.counters.sends += 1
 
     def _has_room(self, channel: Channel, message: Frame) -> bool:
         return channel.has_room(len(message.wire), self.limits.max_mailbox, self.limits.max_mailbox_size)

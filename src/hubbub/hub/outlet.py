@@ -1,8 +1,11 @@
 """The write side of one socket: where bytes leave, and the backlog of those that could not yet.
 
-Both of a hub's ways out go through it, a broadcast and `Socket.write`, from any thread. Its lock keeps frames whole
-and in order. The transport itself is touched only by the event loop that owns it: another thread lets its frames
-wait in the backlog and asks the loop to flush.
+Both of a hub's ways out go through it, a broadcast and `Socket.write`, from any thread. The transport itself is
+touched only by the event loop that owns it, which keeps frames whole; another thread lets its frames wait in the
+backlog, under the outlet's lock, and asks the loop to flush.
+
+The loop may write past the lock while the outlet is `ready`. Another thread that lets a frame wait ends that first,
+and only `flush`, on the loop, brings it back: so what that thread sends later cannot overtake the frame.
 """
 
 from __future__ import annotations
@@ -87,7 +90,7 @@ class Outlet:
         self.loop = loop
         self.thread = get_ident()
         self.open = False  # accepts frames
-        self.ready = False  # open, and nothing waits: the loop may call `transmit` (under the lock)
+        self.ready: asyncio.AbstractEventLoop | None = None  # while nothing waits, the loop that may call `transmit`
         self.form: int | None = None  # None: plain frames; else the window bits of permessage-deflate
         self.counters = counters
         self.overflow = Overflow.DISCONNECT
@@ -97,7 +100,8 @@ class Outlet:
     def start(self, form: int | None) -> None:
         """The connection is up: frames are accepted from here on, in that form."""
         self.form = form
-        self.open = self.ready = True
+        self.open = True
+        self.ready = self.loop
 
     def write(self, frame: Frame) -> bool:
         """Send one frame, after everything that this thread has broadcast to the socket's channels before.
@@ -107,13 +111,17 @@ class Outlet:
         for hub in self.hubs:
             hub.catch_up(self)
         with self.lock:
-            if not self.deliver((frame,), None):
+            if not self._deliver((frame,), None):
                 return False
             self.counters.writes += 1
             return True
 
     def deliver(self, frames: Sequence[Frame], channel: Hashable | None) -> int:
-        """Send frames, joined. Called with the lock held. Returns how many were accepted."""
+        """Send frames of a channel, joined; None: of nobody but this socket. Returns how many were accepted."""
+        with self.lock:
+            return self._deliver(frames, channel)
+
+    def _deliver(self, frames: Sequence[Frame], channel: Hashable | None) -> int:
         if not self.open:
             self.counters.drops["closed"] += len(frames)
             return 0
@@ -151,14 +159,14 @@ class Outlet:
             if not self.open:
                 return False
             self._put_control(data)
-            self.open = self.ready = False
+            self.open, self.ready = False, None
         self.call_owner(self._tell_when_flushed)
         return True
 
     def detach(self) -> None:
         """The transport is gone: from here on nothing is written, and every hub forgets the socket."""
         with self.lock:
-            self.open = self.ready = False
+            self.open, self.ready = False, None
             self.transmit = _nowhere
             if self._backlog is not None:
                 self.counters.drops["closed"] += self._backlog.clear()
@@ -181,13 +189,13 @@ class Outlet:
         """Writing raised. It costs this connection and no other."""
         logger.error("writing to a socket failed; it is cut", exc_info=error)
         self.counters.drops["error"] += 1
-        self.open = self.ready = False
+        self.open, self.ready = False, None
         self.call_owner(self._owner.cut, "error")
 
     def pause(self) -> None:
         """The transport's buffer holds something: asyncio calls this inside `transmit`, so without the lock."""
         self._paused = True
-        self.ready = False
+        self.ready = None
 
     def resume(self) -> None:
         """The kernel has taken all of the transport's buffer."""
@@ -203,7 +211,7 @@ class Outlet:
                     self.transmit(self._backlog.take(FLUSH_SIZE))
                 if not self._backlog:
                     self._backlog = None
-            self.ready = self.open and not self._paused and self._backlog is None
+            self.ready = self.loop if self.open and not self._paused and self._backlog is None else None
             lost, self._lost = self._lost, 0
         if lost:
             self._owner.dropped(lost)
@@ -215,7 +223,7 @@ class Outlet:
 
     def _waiting(self) -> Backlog:
         if self._backlog is None:
-            self.ready = False
+            self.ready = None
             self._backlog = Backlog(self._limits.max_backlog, self._limits.max_total_backlog, self.overflow)
         return self._backlog
 
@@ -239,7 +247,7 @@ class Outlet:
             self._lost += outcome.dropped
         if outcome.disconnect:
             self.counters.drops[outcome.cause] += self._waiting().clear()
-            self.open = self.ready = False
+            self.open, self.ready = False, None
             self.call_owner(self._owner.cut, outcome.cause)
         elif outcome.accepted:
             self.counters.bytes += len(frame.data)
@@ -258,7 +266,7 @@ class Outlet:
             else:
                 self.loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:  # the loop is closed, and with it every connection it had
-            self.open = self.ready = False
+            self.open, self.ready = False, None
 
 
 def _nowhere(data: bytes, /) -> None:

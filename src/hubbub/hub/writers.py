@@ -34,7 +34,7 @@ class Writers:
     Args:
         least: writers that always exist.
         most: writers at the most; one turn of the loop makes at most `most * SLICE` sends.
-        lock: the hub's. Mailboxes and member lists are read under it, and written to sockets outside of it.
+        lock: the hub's, held for one slice at a time.
         made_room: called, with the lock held, whenever a mailbox was emptied.
     """
 
@@ -114,53 +114,51 @@ class Writers:
         """What one writer does in one turn."""
         room = SLICE
         while room > 0 and self.queue:
-            shard = self.queue[0]
             with self._lock:
-                batch = shard.batch or shard.take()
-                most = min(room, max(1, SLICE_SIZE // batch.size))
-                members = shard.slice(most)
-            self._write(members, batch)
-            room -= max(len(members), SLICE // 16) if most == room else room
-            with self._lock:
-                self.queue.popleft()
-                if shard.position == 0:
-                    shard.finish()
-                    self._made_room()
-                if shard.batch is None and not shard.entries:
-                    shard.queued = False
-                else:
-                    self.queue.append(shard)
+                shard = self.queue.popleft()
+                try:
+                    batch = shard.batch or shard.take()
+                    most = min(room, max(1, SLICE_SIZE // batch.size))
+                    members = shard.slice(most)
+                    room -= max(len(members), SLICE // 16) if most == room else room
+                    self._write(members, batch)
+                    if shard.position == 0:
+                        shard.finish()
+                        self._made_room()
+                finally:
+                    if shard.batch is None and not shard.entries:
+                        shard.queued = False
+                    else:
+                        self.queue.append(shard)
 
     def _write(self, members: list[Member], batch: Batch) -> None:
         """Give the batch to these members. The loop that the whole library is about."""
         start, end, excluded, loop = batch.start, batch.end, batch.excluded, self._loop
         data = batch.joined(None)
-        messages = len(batch.entries)
-        written = sends = size = deliveries = 0
+        alike = sends = deliveries = size = 0
         for member in members:
             outlet = member.outlet
             try:
-                with outlet.lock:
-                    if member.cursor == start and outlet.ready and outlet.loop is loop and outlet not in excluded:
-                        member.cursor = end
-                        if outlet.form is None:
-                            outlet.transmit(data)
-                            written += 1
-                            continue
-                        other = batch.joined(outlet.form)
-                        outlet.transmit(other)
-                        size += len(other)
-                        deliveries += messages
+                if member.cursor == start and outlet.ready is loop and not (excluded and outlet in excluded):
+                    member.cursor = end
+                    if outlet.form is None:
+                        outlet.transmit(data)
+                        alike += 1
+                        continue
+                    other = batch.joined(outlet.form)
+                    outlet.transmit(other)
+                    size += len(other)
+                    deliveries += len(batch.entries)
+                    sends += 1
+                elif member.cursor < end:
+                    missing = batch.missing(member)
+                    member.cursor = end
+                    if missing:
+                        deliveries += outlet.deliver(missing, member.shard.channel.id)
                         sends += 1
-                    elif member.cursor < end:
-                        missing = batch.missing(member)
-                        member.cursor = end
-                        if missing:
-                            deliveries += outlet.deliver(missing, member.shard.channel.id)
-                            sends += 1
             except Exception as error:
                 outlet.fail(error)
         counters = self._counters
-        counters.sends += sends + written
-        counters.deliveries += deliveries + written * messages
-        counters.bytes += size + written * len(data)
+        counters.sends += sends + alike
+        counters.deliveries += deliveries + alike * len(batch.entries)
+        counters.bytes += size + alike * len(data)
