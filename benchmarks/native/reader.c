@@ -54,13 +54,13 @@ static int open_member(int port, int index, const char *path) {
     return fd;
 }
 
-// Reads up to the blank line that ends the answer; it is the last thing the server sends so far.
+// Reads the answer. Nothing follows it yet, for nobody has published.
 static void read_answer(int fd) {
     char answer[2048];
     size_t got = 0;
     while (got < 4 || memcmp(answer + got - 4, "\r\n\r\n", 4) != 0) {
-        ssize_t n = read(fd, answer + got, 1);
-        if (n <= 0 || ++got == sizeof answer) die("answer");
+        ssize_t n = read(fd, answer + got, sizeof answer - got);
+        if (n <= 0 || (got += (size_t)n) == sizeof answer) die("answer");
     }
     if (strncmp(answer, "HTTP/1.1 101", 12) != 0) {
         fprintf(stderr, "reader: refused: %.60s\n", answer);
