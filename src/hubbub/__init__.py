@@ -4,7 +4,7 @@ Start with `Handler`, `Hub` and `run`; `serve` embeds a server in a program's ow
 channels into FastAPI, Starlette, Django and any other ASGI application.
 """
 
-from hubbub.errors import HubbubError, LimitReached, Misuse, Overloaded, Reject
+from hubbub.errors import Disconnected, HubbubError, LimitReached, Misuse, Overloaded, Reject
 from hubbub.hub import Hub, Member, Overflow, Statistics
 from hubbub.limits import Limits
 from hubbub.server import Cause, Closed, Handler, Server, ServerStatistics, Socket, run, serve
@@ -14,6 +14,7 @@ __all__ = [
     "Cause",
     "Closed",
     "Deflate",
+    "Disconnected",
     "Frame",
     "Handler",
     "Hub",

@@ -4,6 +4,7 @@ HubbubError
 ├── Misuse            the calling program did something that can never work (also a ValueError)
 ├── Overloaded        a channel has no room for another message just now; trying again makes sense
 ├── LimitReached      a count of `Limits` is used up: nothing was done
+├── Disconnected      an ASGI application sends to a client that is gone (also a ConnectionError)
 ├── Reject            raised *by* a handler, in `handshake`, to refuse a connection
 └── PeerError         the peer broke the protocol or ran into a limit; its connection closes
     ├── ProtocolError     1002: the bytes are not WebSocket
@@ -18,6 +19,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "Disconnected",
     "HandshakeError",
     "HubbubError",
     "InvalidPayload",
@@ -55,6 +57,10 @@ class LimitReached(HubbubError):
     """A count of `Limits` is used up, such as the channels of one socket. Nothing was done."""
 
     retriable = True
+
+
+class Disconnected(HubbubError, ConnectionError):
+    """An ASGI application sends to a client that is gone: the OSError that the ASGI specification asks for."""
 
 
 class Reject(HubbubError):

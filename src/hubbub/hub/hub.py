@@ -33,7 +33,7 @@ class Hub:
     Args:
         writers: writers that always exist.
         max_writers: writers at the most, while shards wait for one.
-        shards: tells how many shards a channel of that id has, from 1; asked when a socket joins a channel without members.
+        shards: tells how many shards a channel of that id has, from 1; asked when a first socket joins the channel.
             Left out, a channel gets another shard for every 4,096 members, up to `max_writers`.
         overflow: what happens to a member whose backlog passes `limits.max_backlog`: "disconnect", "drop-oldest",
             "drop-newest" or "latest".
@@ -241,10 +241,10 @@ class Hub:
     def _shards_of(self, channel: Hashable) -> int:
         if self._sharding is None or channel in self._channels:
             return 1
-        shards = self._sharding(channel)
+        shards: Any = self._sharding(channel)
         if not isinstance(shards, int) or shards < 1:
             raise Misuse(f"shards({channel!r}) must be a whole number from 1, not {shards!r}")
-        return shards
+        return int(shards)
 
     # With the lock held
 

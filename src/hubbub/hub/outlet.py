@@ -42,7 +42,7 @@ class Owner(Protocol):
     """The connection behind an outlet. Called on its event loop."""
 
     def cut(self, cause: str) -> None:
-        """The connection is given up: its backlog passed a limit ("overflow", "budget"), or writing raised ("error")."""
+        """The connection is given up: its backlog passed a limit ("overflow", "budget"), or it raised ("error")."""
 
     def dropped(self, count: int) -> None:
         """So many messages to this socket were dropped."""
@@ -101,7 +101,7 @@ class Outlet:
         """The connection is up: frames are accepted from here on, in that form."""
         self.form = form
         self.open = True
-        self.ready = self.loop
+        self.ready = None if self._paused else self.loop
 
     def write(self, frame: Frame) -> bool:
         """Send one frame, after everything that this thread has broadcast to the socket's channels before.

@@ -7,6 +7,7 @@ calls its Handler. `sweep.py` keeps time for all. `asgi` builds on `Connection`,
 from hubbub.server.connection import Connection, Phase
 from hubbub.server.context import Context, ServerStatistics
 from hubbub.server.handler import Handler
+from hubbub.server.inbox import Inbox
 from hubbub.server.run import event_loop, run
 from hubbub.server.server import DEFAULT_PORT, Server, serve
 from hubbub.server.socket import Cause, Closed, Link, Socket
@@ -18,6 +19,7 @@ __all__ = [
     "Connection",
     "Context",
     "Handler",
+    "Inbox",
     "Link",
     "Phase",
     "Server",

@@ -7,6 +7,7 @@ build on it: `session` (a user's Handler) and `asgi` (an application).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from enum import Enum
 from logging import INFO
 from typing import Any, cast
@@ -14,13 +15,14 @@ from typing import Any, cast
 from hubbub.errors import HandshakeError, PeerError, PolicyViolation
 from hubbub.hub import Outlet
 from hubbub.server.context import Context
+from hubbub.server.deadlines import Deadlines, Due
 from hubbub.server.socket import PING, Cause, Closed, Socket
 from hubbub.wire import (
     Close,
+    Event,
     Failure,
     HandshakeReader,
     Ping,
-    Pong,
     Protocol,
     Request,
     accept,
@@ -51,15 +53,13 @@ class Connection(asyncio.BufferedProtocol):
     """One TCP, Unix or TLS connection."""
 
     __slots__ = (
+        "_deadlines",
         "_early",
-        "_partial_since",
-        "_pinged",
+        "_held",
         "_rate",
         "_reader",
         "_refusal",
-        "_seen",
         "_since",
-        "_stalled",
         "_wire",
         "context",
         "due",
@@ -83,10 +83,9 @@ class Connection(asyncio.BufferedProtocol):
         self._wire: Protocol | None = None
         self._early = b""
         self._refusal = ""
-        self._seen = self._since = 0.0  # when bytes last came, and when the phase began
-        self._pinged = 0.0  # when, if no byte came since
-        self._partial_since = 0.0  # when the unfinished message began, if there is one
-        self._stalled: tuple[float, int] | None = None  # when the kernel last took bytes, and how many are left
+        self._held = False  # not read, for those who build on it cannot keep up
+        self._since = 0.0  # when the phase began
+        self._deadlines = Deadlines()
         self._rate: tuple[int, int, int] | None = None  # the second, and messages and control frames in it
 
     # What those who build on it answer to
@@ -111,9 +110,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # What they call
 
-    def accept(
-        self, request: Request, subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()
-    ) -> None:
+    def accept(self, request: Request, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer 101; messages flow from here on. Raises: Misuse: a header that may not be sent."""
         limits, context = self.context.limits, self.context
         extension = agreed = None
@@ -125,13 +122,13 @@ class Connection(asyncio.BufferedProtocol):
         self._wire = Protocol(
             max_message_size=limits.max_message_size, max_fragments=limits.max_fragments, agreed=agreed
         )
+        self.transport.set_write_buffer_limits(high=1, low=0)  # whatever the kernel does not take at once pauses us
         self.transport.write(answer)
         self._enter(Phase.OPEN)
-        self._seen = self._since
+        self._deadlines.seen = self._since
         context.upgraded += 1
         self.socket.subprotocol = subprotocol
         self.outlet.start(None if agreed is None else agreed.server_window_bits)
-        self.transport.set_write_buffer_limits(high=1, low=0)
         if context.hub is not None:
             context.hub.adopt(self.outlet)
         context.sweep.at(self, self._since + limits.ping_interval)
@@ -143,15 +140,18 @@ class Connection(asyncio.BufferedProtocol):
             self.transport.resume_reading()
             self.received(early)
 
-    def refuse(
-        self, status: int, cause: str, headers: tuple[tuple[str, str], ...] = (), body: bytes = b""
-    ) -> None:
-        """Answer with an HTTP status instead of the upgrade, and end the connection."""
+    def refuse(self, status: int, cause: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """Answer with an HTTP status instead of the upgrade, the cause as its `Error` header, and end it all."""
+        self.deny(status, cause, (("Error", cause), *headers), body)
+
+    def deny(self, status: int, cause: str, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+        """The same with an answer that is the caller's own. Raises: Misuse: a header that may not be sent."""
         if self.phase not in (Phase.HANDSHAKE, Phase.DECIDING):
             return
+        answer = refuse(status, headers, body)
         self.context.refused[cause] += 1
         self.context.log.write(INFO, "refused a connection from %s: %d %s", self.peer(), status, cause)
-        self.transport.write(refuse(status, cause, headers, body))
+        self.transport.write(answer)
         self.reason = self.reason or Closed(Cause.REJECTED, status, cause)
         self._fail()
 
@@ -163,6 +163,26 @@ class Connection(asyncio.BufferedProtocol):
         self._enter(Phase.FAILED)
         if not self.outlet.finish(reply or close(error.code, str(error))):
             self.flushed()  # our close frame went before
+
+    def hold(self) -> None:
+        """Stop reading, so that the peer slows down. Its silence is not held against it."""
+        if not self._held and self.phase is Phase.OPEN:
+            self._held = True
+            self.context.paused += 1
+            self.transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Read again after `hold`."""
+        if self._held:
+            self._held = False
+            self._deadlines.seen = self.context.sweep.now
+            if self.phase is Phase.OPEN:
+                self.transport.resume_reading()
+
+    @property
+    def writable(self) -> bool:
+        """Whether the kernel has taken everything so far."""
+        return not self._deadlines.stalled
 
     def abort(self, closed: Closed) -> None:
         """Cut the connection."""
@@ -176,7 +196,7 @@ class Connection(asyncio.BufferedProtocol):
     def address(self) -> str:
         """The peer's address without its port; the same string for all peers of a Unix socket."""
         peer = self.peer()
-        return str(peer[0]) if isinstance(peer, tuple) else ""
+        return str(cast("tuple[Any, ...]", peer)[0]) if isinstance(peer, tuple) else ""
 
     # asyncio's calls
 
@@ -218,11 +238,11 @@ class Connection(asyncio.BufferedProtocol):
         if hasattr(self, "outlet"):
             self.outlet.pause()
         now = self.context.sweep.now
-        self._stalled = (now, self.transport.get_write_buffer_size())
+        self._deadlines.stall(now, self.transport.get_write_buffer_size())
         self.context.sweep.at(self, now + self.context.limits.backlog_timeout)
 
     def resume_writing(self) -> None:
-        self._stalled = None
+        self._deadlines.stalled = 0.0
         if hasattr(self, "outlet"):
             self.outlet.resume()
 
@@ -230,7 +250,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def received(self, data: bytes) -> None:
         """Bytes from the peer."""
-        self._seen = self.context.sweep.now
+        self._deadlines.seen = self.context.sweep.now
         phase = self.phase
         if phase is Phase.OPEN or phase is Phase.CLOSING:
             self._events(data)
@@ -262,33 +282,31 @@ class Connection(asyncio.BufferedProtocol):
 
     def _events(self, data: bytes) -> None:
         assert self._wire is not None
-        limits = self.context.limits
+        open_phases = (Phase.OPEN, Phase.CLOSING)
         for event in self._wire.receive(data):
-            kind = type(event)
-            if kind is str or kind is bytes:
-                if limits.max_message_rate is not None and not self._within_rate(control=False):
-                    return
-                if self.phase is Phase.OPEN:
-                    self.message(event)  # type: ignore[arg-type]
-            elif isinstance(event, Failure):
-                self.fail(event.error, reply=event.reply)
-            elif isinstance(event, Close):
-                self._peer_closed(event)
-            elif not self._within_rate(control=True):
+            self._event(event)
+            if self.phase not in open_phases:
                 return
-            elif isinstance(event, Ping):
-                self.context.pings += 1
-                self.outlet.pong(pong(event.payload))
-            else:
-                assert isinstance(event, Pong)
-            if self.phase is not Phase.OPEN and self.phase is not Phase.CLOSING:
+        deadlines = self._deadlines
+        if not self._wire.partial:
+            deadlines.unfinished = 0.0
+        elif not deadlines.unfinished:
+            deadlines.unfinished = deadlines.seen
+            self.context.sweep.at(self, deadlines.seen + self.context.limits.message_timeout)
+
+    def _event(self, event: Event) -> None:
+        if isinstance(event, str | bytes):
+            if self.context.limits.max_message_rate is not None and not self._within_rate(control=False):
                 return
-        if self._wire.partial:
-            if not self._partial_since:
-                self._partial_since = self._seen
-                self.context.sweep.at(self, self._seen + limits.message_timeout)
-        else:
-            self._partial_since = 0.0
+            if self.phase is Phase.OPEN:
+                self.message(event)
+        elif isinstance(event, Failure):
+            self.fail(event.error, reply=event.reply)
+        elif isinstance(event, Close):
+            self._peer_closed(event)
+        elif self._within_rate(control=True) and isinstance(event, Ping):
+            self.context.pings += 1
+            self.outlet.pong(pong(event.payload))
 
     def _within_rate(self, *, control: bool) -> bool:
         limits, second = self.context.limits, int(self.context.loop.time())
@@ -376,32 +394,22 @@ class Connection(asyncio.BufferedProtocol):
         return None
 
     def _check_open(self, now: float) -> float | None:
-        limits = self.context.limits
-        due = []
-        if self._stalled is not None:
-            since, left = self._stalled
-            if (still := self.transport.get_write_buffer_size()) != left:
-                since, self._stalled = now, (now, still)
-            if now >= since + limits.backlog_timeout:
-                self.context.counters.drops["overflow"] += 1
-                self.abort(Closed(Cause.OVERFLOW, 1006, f"took no byte for {limits.backlog_timeout:g} s"))
-                return None
-            due.append(since + limits.backlog_timeout)
-        if self._partial_since:
-            if now >= self._partial_since + limits.message_timeout:
+        limits, deadlines = self.context.limits, self._deadlines
+        if self._held:
+            deadlines.excuse(now)
+        due, again = deadlines.check(now, limits, self.transport.get_write_buffer_size())
+        match due:
+            case Due.NOTHING:
+                return again
+            case Due.PING:
+                self.outlet.control(PING)
+                return again
+            case Due.UNFINISHED:
                 self.fail(PolicyViolation("a message was not finished in time"), Cause.TIMEOUT)
                 return now + limits.close_timeout
-            due.append(self._partial_since + limits.message_timeout)
-        if self._pinged and self._seen < self._pinged:
-            if now >= self._pinged + limits.pong_timeout:
+            case Due.NO_PONG:
                 self.abort(Closed(Cause.TIMEOUT, 1006, f"no pong within {limits.pong_timeout:g} s"))
-                return None
-            due.append(self._pinged + limits.pong_timeout)
-        elif now >= self._seen + limits.ping_interval:
-            self._pinged = now
-            self.outlet.control(PING)
-            due.append(now + limits.pong_timeout)
-        else:
-            self._pinged = 0.0
-            due.append(self._seen + limits.ping_interval)
-        return min(due)
+            case Due.STALLED:
+                self.context.counters.drops["overflow"] += 1
+                self.abort(Closed(Cause.OVERFLOW, 1006, f"took no byte for {limits.backlog_timeout:g} s"))
+        return None

@@ -14,6 +14,7 @@ from hubbub.hub import Counters, Hub
 from hubbub.limits import Limits
 from hubbub.logs import PeerLog
 from hubbub.server.sweep import Sweep
+from hubbub.supervision import supervise
 from hubbub.wire import Deflate
 
 if TYPE_CHECKING:
@@ -76,10 +77,28 @@ class Context:
         self.closed: Counter[str] = Counter()
         self.failures: Counter[int] = Counter()
         self.stopping = False
+        self._sweeping: asyncio.Task[None] | None = None
         self._most = limits.max_connections or _descriptors() - RESERVE
         self._per_address: Counter[str] = Counter()
         self._second = -1
         self._in_second = 0
+
+    def start(self) -> None:
+        """Keep time from here on."""
+        if self._sweeping is None:
+            self.sweep.now = self.loop.time()
+            self._sweeping = self.loop.create_task(supervise("the sweep", self.sweep.run))
+
+    def stop(self) -> None:
+        """No connection is left that needs the time."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+
+    async def idle(self) -> None:
+        """Wait until no connection and no callback is left."""
+        while self.connections or self.tasks:  # noqa: ASYNC110  only at the end: not worth an event per connection
+            await asyncio.sleep(0.01)
 
     def admit(self, connection: Connection) -> str:
         """Count a new connection. Returns why it is to be refused, or an empty string."""

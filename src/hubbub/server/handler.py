@@ -27,7 +27,7 @@ class Handler:
     hub: Hub | None = None
     """The hub that the server was started with."""
 
-    def handshake(self, request: Request) -> str | None | Awaitable[str | None]:
+    def handshake(self, request: Request) -> str | Awaitable[str | None] | None:
         """Decide on an upgrade request, which has `path`, `query`, `headers` and `peer`.
 
         Returns: one of `request.subprotocols` to choose it, or None.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import ssl
 import stat
 from collections.abc import Callable
+from typing import Any
 
 from hubbub.errors import Misuse
 from hubbub.logs import logger
@@ -27,23 +29,18 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.s
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
+        for family, _, _, _, address in dict.fromkeys(found):
             try:
-                listening = socket.socket(family, kind, protocol)
+                listening = _tcp_socket(family, reuse_port)
             except OSError:
                 continue  # a family that this kernel does not have
             sockets.append(listening)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if reuse_port:
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if port == 0 and len(sockets) > 1:  # every address of the host on the port that the first one got
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])
             try:
                 listening.bind(address)
             except OSError as error:
-                if error.errno == 99 and len(found) > 1:  # EADDRNOTAVAIL: IPv6 without an address for it
+                if error.errno == errno.EADDRNOTAVAIL and len(found) > 1:  # IPv6 without an address for it
                     sockets.pop().close()
                     continue
                 raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
@@ -54,6 +51,16 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.s
     if not sockets:
         raise OSError(f"cannot listen on {host}:{port}: the host has no address here")
     return sockets
+
+
+def _tcp_socket(family: socket.AddressFamily, reuse_port: bool) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if reuse_port:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return made
 
 
 def bind_unix(path: str) -> socket.socket:
@@ -72,7 +79,7 @@ def bind_unix(path: str) -> socket.socket:
             except ConnectionRefusedError:
                 os.unlink(path)
             else:
-                raise OSError(98, f"cannot listen on {path}: another process does")
+                raise OSError(errno.EADDRINUSE, f"cannot listen on {path}: another process does")
     listening = socket.socket(socket.AF_UNIX)
     try:
         listening.bind(path)
@@ -104,13 +111,16 @@ class Listener:
         self._handshake_timeout = handshake_timeout
         self._server: asyncio.Server | None = None
         self._path = listening.getsockname() if listening.family == socket.AF_UNIX else None
-        self.address = listening.getsockname()
+        name: Any = listening.getsockname()
+        self.address: Any = name[:2] if isinstance(name, tuple) else name
 
     async def open(self) -> None:
         """Start to accept."""
         loop = asyncio.get_running_loop()
         timeout = self._handshake_timeout if self._tls else None
         if self._path is None:
+            # inherited by what it accepts; asyncio does it only for sockets that were made in a certain way
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._server = await loop.create_server(
                 self._protocol, sock=self.socket, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=timeout
             )
@@ -124,7 +134,9 @@ class Listener:
         while True:
             if not self.listening:
                 if self._bind is None:
-                    logger.error("the listening socket %s was lost; it was handed over and cannot be made anew", self.address)
+                    logger.error(
+                        "the listening socket %s was lost; it came from outside: restart", self.address
+                    )
                     return
                 logger.error("the listening socket %s was lost; opening it again", self.address)
                 if self._server is not None:

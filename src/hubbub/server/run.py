@@ -72,17 +72,17 @@ def run(
     Raises: Misuse: arguments that contradict each other. OSError: an address cannot be had.
     """
     factory = event_loop(loop)
-    settings: dict[str, Any] = dict(hub=hub, limits=limits, compression=compression, ssl=ssl)
+    settings: dict[str, Any] = {"hub": hub, "limits": limits, "compression": compression, "ssl": ssl}
     if workers < 1:
         raise Misuse(f"workers is a whole number from 1, not {workers}")
     if workers == 1:
-        settings |= dict(host=host, port=port, uds=uds, sockets=sockets, reuse_port=reuse_port)
+        settings |= {"host": host, "port": port, "uds": uds, "sockets": sockets, "reuse_port": reuse_port}
         return _run_one(handler, settings, factory, started)
     if hub is not None:
         raise Misuse("a hub's channels live in one process: use workers=1 with a hub")
     if uds or sockets:
         raise Misuse("several workers share a TCP port: leave out uds and sockets")
-    settings |= dict(host=host, reuse_port=True)
+    settings |= {"host": host, "reuse_port": True}
     run_workers(
         workers,
         [host] if isinstance(host, str) else list(host),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl as tls
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from hubbub.errors import Misuse
 from hubbub.hub import Hub
@@ -29,7 +30,7 @@ DEFAULT_PORT = 4545
 AT_ONCE = 256  # connections told to close before the loop gets a turn
 
 
-class serve:
+class serve:  # noqa: N801  it is called like a function
     """A server inside a program's own event loop: `async with hubbub.serve(Handler) as server: ...`
 
     Leaving the block stops accepting, tells every client 1001, lets what waits for them leave, and returns when all
@@ -125,20 +126,20 @@ class Server:
     def __init__(self, context: Context, listeners: list[Listener]) -> None:
         self._context = context
         self._listeners = listeners
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watches: list[asyncio.Task[None]] = []
         self._stopped: asyncio.Event = asyncio.Event()
 
     @property
     def addresses(self) -> list[Any]:
         """What it listens on: `(host, port)` for TCP, a path for a Unix socket."""
-        return [listener.address[:2] if isinstance(listener.address, tuple) else listener.address for listener in self._listeners]
+        return [listener.address for listener in self._listeners]
 
     @property
     def port(self) -> int:
         """The first TCP port. Raises: Misuse: it listens on no TCP port."""
         for address in self.addresses:
             if isinstance(address, tuple):
-                return int(address[1])
+                return int(cast("tuple[str, int]", address)[1])
         raise Misuse("the server listens on no TCP port")
 
     def statistics(self) -> ServerStatistics:
@@ -149,9 +150,9 @@ class Server:
         """Begin to accept. `async with serve(...)` does it."""
         for listener in self._listeners:
             await listener.open()
+        self._context.start()
         start = self._context.loop.create_task
-        self._tasks = [start(supervise("the sweep", self._context.sweep.run))]
-        self._tasks += [start(supervise("a listener", listener.watch)) for listener in self._listeners]
+        self._watches = [start(supervise("a listener", listener.watch)) for listener in self._listeners]
 
     async def stop(self) -> None:
         """Stop in good order; see `serve`. Called again, it waits for the same stop."""
@@ -160,20 +161,18 @@ class Server:
             await self._stopped.wait()
             return
         context.stopping = True
-        for task in self._tasks[1:]:
+        for task in self._watches:
             task.cancel()
         for listener in self._listeners:
             listener.close()
         try:
             async with asyncio.timeout(context.limits.shutdown_timeout):
                 await self._say_goodbye()
-                while context.connections or context.tasks:
-                    await asyncio.sleep(0.01)
+                await context.idle()
         except TimeoutError:
             await self._cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        context.stop()
+        await asyncio.gather(*self._watches, return_exceptions=True)
         self._stopped.set()
 
     async def _say_goodbye(self) -> None:
@@ -197,7 +196,6 @@ class Server:
             connection.abort(Closed(Cause.SHUTDOWN, 1006, "cut: the server stops"))
         for task in list(context.tasks):
             task.cancel()
-        for _ in range(100):
-            if not context.connections and not context.tasks:
-                break
-            await asyncio.sleep(0.01)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await context.idle()

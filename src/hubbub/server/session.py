@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from hubbub.errors import Misuse, Reject
 from hubbub.server.connection import Connection, Phase
 from hubbub.server.context import Context
 from hubbub.server.handler import Handler
+from hubbub.server.inbox import Inbox
 from hubbub.server.socket import Cause, Closed
 from hubbub.wire import Request
 
@@ -26,16 +26,14 @@ class Session(Connection):
     The task exists only as long as there is something to await, so an idle connection has none.
     """
 
-    __slots__ = ("_factory", "_handler", "_inbox", "_inbox_size", "_paused", "_task")
+    __slots__ = ("_factory", "_handler", "_inbox", "_task")
 
     def __init__(self, context: Context, factory: Callable[[], Handler]) -> None:
         super().__init__(context)
         self._factory = factory
         self._handler: Handler | None = None
         self._task: asyncio.Task[None] | None = None
-        self._inbox: deque[tuple[str, Any]] | None = None  # callbacks that wait for the one that is running
-        self._inbox_size = 0
-        self._paused = False
+        self._inbox: Inbox[tuple[str, Any]] | None = None  # callbacks that wait for the one that is running
 
     # The handshake
 
@@ -67,11 +65,10 @@ class Session(Connection):
     def _accepted(self, request: Request, subprotocol: str | None) -> None:
         if self.phase is not Phase.DECIDING:  # timed out, or the client left
             return
+        if subprotocol is not None and subprotocol not in request.subprotocols:
+            offers = request.subprotocols
+            return self._refused(Misuse(f"handshake chose subprotocol {subprotocol!r}; the client offers {offers}"))
         try:
-            if subprotocol is not None and subprotocol not in request.subprotocols:
-                raise Misuse(
-                    f"handshake chose the subprotocol {subprotocol!r}; the client offers {request.subprotocols}"
-                )
             self.accept(request, subprotocol)
         except Exception as error:
             return self._refused(error)
@@ -81,7 +78,7 @@ class Session(Connection):
     def _refused(self, error: Exception) -> None:
         if isinstance(error, Reject):
             self.reason = self.reason or Closed(Cause.REJECTED, error.status, error.reason)
-            self.refuse(error.status, error.reason, error.headers)
+            self.deny(error.status, "rejected", (("Error", error.reason), *error.headers), b"")
         else:
             self.context.log.failure("a handler's handshake raised", error)
             self.reason = self.reason or Closed(Cause.HANDLER_ERROR, 500, "the handler's handshake raised")
@@ -121,8 +118,8 @@ class Session(Connection):
 
     def _invoke(self, callback: str, argument: Any) -> Awaitable[None] | None:
         method = getattr(self._handler, callback)
-        result = method() if callback == "opened" else method(argument)
-        return result if result is not None and isinstance(result, Awaitable) else None
+        result: Any = method() if callback == "opened" else method(argument)
+        return cast("Awaitable[None]", result) if isinstance(result, Awaitable) else None
 
     def _raised(self, callback: str, error: Exception) -> None:
         self.context.log.failure(f"a handler's {callback} raised", error)
@@ -138,15 +135,8 @@ class Session(Connection):
 
     def _queue(self, callback: str, argument: Any, size: int) -> None:
         if self._inbox is None:
-            self._inbox = deque()
-        self._inbox.append((callback, argument))
-        self._inbox_size += size
-        limits = self.context.limits
-        full = len(self._inbox) >= limits.max_inbox or self._inbox_size >= limits.max_inbox_size
-        if full and not self._paused and self.phase is Phase.OPEN:
-            self._paused = True
-            self.context.paused += 1
-            self.transport.pause_reading()
+            self._inbox = Inbox(self, self.context.limits)
+        self._inbox.put((callback, argument), size)
 
     async def _continue(self, callback: str, result: Awaitable[None]) -> None:
         await self._await(callback, result)
@@ -162,12 +152,9 @@ class Session(Connection):
 
     async def _drain(self) -> None:
         while self._inbox:
-            callback, argument = self._inbox.popleft()
-            if callback == "message":
-                self._inbox_size -= len(argument)
-                if self.reason is not None and self.reason.cause in _OURS:
-                    continue  # the program has closed it meanwhile
-            self._resume()
+            callback, argument = self._inbox.take()
+            if callback == "message" and self.reason is not None and self.reason.cause in _OURS:
+                continue  # the program has closed it meanwhile
             try:
                 result = self._invoke(callback, argument)
             except Exception as error:
@@ -177,12 +164,3 @@ class Session(Connection):
                     await self._await(callback, result)
         self._inbox = None
         self._task = None
-        self._resume()
-
-    def _resume(self) -> None:
-        limits = self.context.limits
-        if self._paused and len(self._inbox or ()) < limits.max_inbox // 2 + 1:
-            if self._inbox_size < limits.max_inbox_size:
-                self._paused = False
-                if self.phase is Phase.OPEN:
-                    self.transport.resume_reading()

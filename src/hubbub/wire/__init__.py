@@ -6,7 +6,7 @@ sockets, loops, clocks or chance, and any split of a byte stream gives the same 
 """
 
 from hubbub.wire.deflate import Agreed, Deflate, negotiate
-from hubbub.wire.frames import Frame, Opcode, binary, close, encode, frame, mask, ping, pong, text
+from hubbub.wire.frames import Frame, Opcode, binary, close, encode, frame, mask, ping, pong, split, text
 from hubbub.wire.handshake import HandshakeReader, Headers, Request, accept, accept_key, refuse
 from hubbub.wire.protocol import TRANSITIONS, Close, Event, Failure, Protocol, State, Trigger, diagram
 from hubbub.wire.reader import Ping, Pong
@@ -40,5 +40,6 @@ __all__ = [
     "ping",
     "pong",
     "refuse",
+    "split",
     "text",
 ]

@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hubbub.errors import InvalidPayload, Misuse, PolicyViolation
 
@@ -124,6 +124,16 @@ def _bits(value: str) -> int | None:
     return int(value) if re.fullmatch(r"[89]|1[0-5]", value) else None
 
 
+class _Stream(Protocol):
+    """What we use of zlib's decompression object, whose own type has no public name."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
+
+
 class Inflater:
     """Inflates the messages of one connection; holds no zlib object between messages unless context is kept.
 
@@ -136,7 +146,7 @@ class Inflater:
     def __init__(self, agreed: Agreed, max_streams: int) -> None:
         self._agreed = agreed
         self._max_streams = max_streams
-        self._stream: zlib._Decompress | None = None
+        self._stream: _Stream | None = None
         self._streams = 0
 
     def inflate(self, data: bytes, room: int) -> bytes:
@@ -163,7 +173,7 @@ class Inflater:
             self._stream = None
         return inflated
 
-    def _begin(self) -> zlib._Decompress:
+    def _begin(self) -> _Stream:
         self._streams += 1
         if self._streams > self._max_streams:
             raise PolicyViolation("too many deflate streams in one message")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
+from typing import cast
 
 from hubbub.errors import Misuse
 
-__all__ = ["Frame", "Opcode", "binary", "close", "encode", "frame", "mask", "ping", "pong", "sendable", "text"]
+__all__ = ["Frame", "Opcode", "binary", "close", "encode", "frame", "mask", "ping", "pong", "sendable", "split", "text"]
 
 COMPRESSED_FROM = 64  # bytes: what is shorter seldom shrinks, and costs the peer an inflation all the same
 MASK_AT_ONCE = 64 * 1024  # bytes: XOR of integers is linear, but larger ones leave the processor's caches
@@ -35,6 +37,7 @@ class Frame:
     opcode: Opcode
     payload: bytes
     wire: bytes
+    _deflated: dict[int, bytes] | None
 
     def __init__(self, opcode: Opcode, payload: bytes) -> None:
         put = object.__setattr__
@@ -54,16 +57,18 @@ class Frame:
         """
         if form is None or len(self.payload) < COMPRESSED_FROM:
             return self.wire
-        if self._deflated is None:
-            object.__setattr__(self, "_deflated", {})
-        data: bytes | None = self._deflated.get(form)
+        deflated = self._deflated
+        if deflated is None:
+            deflated = {}
+            object.__setattr__(self, "_deflated", deflated)
+        data = deflated.get(form)
         if data is None:
             compressor = zlib.compressobj(wbits=-form)
             payload = compressor.compress(self.payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
             data = encode(self.opcode, payload[:-4], rsv1=True)
             if len(data) >= len(self.wire):
                 data = self.wire
-            self._deflated[form] = data
+            deflated[form] = data
         return data
 
     def __len__(self) -> int:
@@ -99,7 +104,7 @@ def binary(data: bytes | bytearray | memoryview) -> Frame:
     return Frame(Opcode.BINARY, bytes(data))
 
 
-def frame(data: str | bytes | bytearray | memoryview | Frame) -> Frame:
+def frame(data: object) -> Frame:
     """`str` as text, bytes as binary, a Frame as it is.
 
     Raises: TypeError: anything else.
@@ -109,11 +114,13 @@ def frame(data: str | bytes | bytearray | memoryview | Frame) -> Frame:
     if isinstance(data, str):
         return Frame(Opcode.TEXT, data.encode())
     if isinstance(data, bytes | bytearray | memoryview):
-        return Frame(Opcode.BINARY, bytes(data))
+        return Frame(Opcode.BINARY, bytes(cast("bytes", data)))
     raise TypeError(f"a message is str, bytes or a Frame, not {type(data).__name__}: encode it first, as JSON for one")
 
 
-def encode(opcode: int, payload: bytes, *, fin: bool = True, rsv1: bool = False, mask_key: bytes | None = None) -> bytes:
+def encode(
+    opcode: int, payload: bytes, *, fin: bool = True, rsv1: bool = False, mask_key: bytes | None = None
+) -> bytes:
     """One frame, with the length in its shortest form.
 
     Args:
@@ -140,6 +147,18 @@ def mask(data: bytes, key: bytes) -> bytes:
         keys = key * (size // 4) + key[: size % 4]
         return (int.from_bytes(data, "little") ^ int.from_bytes(keys, "little")).to_bytes(size, "little")
     return b"".join(mask(data[at : at + MASK_AT_ONCE], key) for at in range(0, size, MASK_AT_ONCE))
+
+
+def split(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Opcode and payload of each frame of our own encoding: whole, unmasked and uncompressed."""
+    at = 0
+    while at < len(data):
+        size, start = data[at + 1], at + 2
+        if size >= 126:
+            start = at + (4 if size == 126 else 10)
+            size = int.from_bytes(data[at + 2 : start], "big")
+        yield data[at] & 0x0F, data[start : start + size]
+        at = start + size
 
 
 def ping(payload: bytes = b"") -> bytes:

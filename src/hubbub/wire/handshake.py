@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,11 +17,12 @@ __all__ = ["HandshakeReader", "Headers", "Request", "accept", "accept_key", "ref
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 VERSION = "13"
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _HEADER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[!-~\x80-\xff]+(?:[ \t]+[!-~\x80-\xff]+)*)?)[ \t]*")
 _TARGET = re.compile(rb"(?:(?:https?|wss?)://[!-.0-~]+)?(/[!-~]*)", re.IGNORECASE)
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _NAME = re.compile(_TOKEN.decode())
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
 
 
 class Headers(Mapping[str, str]):
@@ -206,7 +207,7 @@ def accept(
     *,
     subprotocol: str | None = None,
     extensions: str | None = None,
-    headers: tuple[tuple[str, str], ...] = (),
+    headers: Iterable[tuple[str, str]] = (),
 ) -> bytes:
     """The 101 answer. Raises: Misuse: a header that may not be sent."""
     answer = (
@@ -220,8 +221,10 @@ def accept(
     return f"{answer}{_lines(headers)}\r\n".encode("latin-1")
 
 
-def refuse(status: int, cause: str, headers: tuple[tuple[str, str], ...] = (), body: bytes = b"") -> bytes:
-    """An answer that ends the connection; `cause` travels as its `Error` header.
+def refuse(status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> bytes:
+    """An HTTP answer that ends the connection instead of upgrading it.
+
+    The headers that frame the body are ours: those given for it are left out.
 
     Raises: Misuse: a header that may not be sent.
     """
@@ -229,12 +232,15 @@ def refuse(status: int, cause: str, headers: tuple[tuple[str, str], ...] = (), b
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = "Refused"
-    lines = _lines((("Error", cause), *headers, ("Content-Length", str(len(body))), ("Connection", "close")))
+    kept = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
+    lines = _lines((*kept, ("Content-Length", str(len(body))), ("Connection", "close")))
     return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode("latin-1") + body
 
 
-def _lines(headers: tuple[tuple[str, str], ...]) -> str:
+def _lines(headers: Iterable[tuple[str, str]]) -> str:
+    answer = ""
     for name, value in headers:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise Misuse(f"a header that may not be sent: {name!r}: {value!r}")
-    return "".join(f"{name}: {value}\r\n" for name, value in headers)
+        answer += f"{name}: {value}\r\n"
+    return answer

@@ -134,21 +134,14 @@ class Reader:
         second = data[at + 1]
         if second < 0x80:
             raise ProtocolError("an unmasked frame")
-        length, start = second & 0x7F, at + 2
-        if opcode >= 8 and length > 125:
+        if opcode >= 8 and second & 0x7F > 125:
             raise ProtocolError("a control frame of more than 125 bytes")
-        if length > 125:
-            wide = 2 if length == 126 else 8
-            if wide == 8 and start < size and data[start] & 0x80:
-                raise ProtocolError("a length of more than 63 bits")
-            if start + wide > size:
-                return None
-            length = int.from_bytes(data[start : start + wide], "big")
-            if length < (126 if wide == 2 else 65536):
-                raise ProtocolError("a length that is not in its shortest form")
-            start += wide
+        extended = _length(second & 0x7F, data, at + 2)
+        if extended is None:
+            return None
+        length, start = extended
         if opcode < 8:
-            self._judge_length(opcode, length)
+            self._judge_length(length)
         if start + 4 > size:
             return None
         if opcode < 8:
@@ -170,7 +163,7 @@ class Reader:
         elif first < 0x80:
             raise ProtocolError("a fragmented control frame")
 
-    def _judge_length(self, opcode: int, length: int) -> None:
+    def _judge_length(self, length: int) -> None:
         message = self._message
         if message is not None and message.fragments >= self._max_fragments:
             raise PolicyViolation("a message of too many fragments")
@@ -244,6 +237,21 @@ class Reader:
             return message.buffer.decode()
         except UnicodeDecodeError:  # only a sequence that is cut off by the end can still be wrong
             raise InvalidPayload(INVALID if message.compressed else NOT_UTF8) from None
+
+
+def _length(short: int, data: bytes, start: int) -> tuple[int, int] | None:
+    """The payload's length, and where what follows it begins; None for not yet."""
+    if short < 126:
+        return short, start
+    wide = 2 if short == 126 else 8
+    if wide == 8 and start < len(data) and data[start] & 0x80:
+        raise ProtocolError("a length of more than 63 bits")
+    if start + wide > len(data):
+        return None
+    length = int.from_bytes(data[start : start + wide], "big")
+    if length < (126 if wide == 2 else 65536):
+        raise ProtocolError("a length that is not in its shortest form")
+    return length, start + wide
 
 
 def _text(payload: bytes) -> str:

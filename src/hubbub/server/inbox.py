@@ -1,0 +1,55 @@
+"""What waits for a handler or application that is busy: bounded, by making the peer wait."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, Protocol, TypeVar
+
+from hubbub.limits import Limits
+
+__all__ = ["Inbox", "Source"]
+
+Item = TypeVar("Item")
+
+
+class Source(Protocol):
+    """Where the items come from: a connection."""
+
+    def hold(self) -> None:
+        """Stop reading."""
+
+    def read_on(self) -> None:
+        """Read again, if `hold` was called."""
+
+
+class Inbox(Generic[Item]):
+    """Items in order of arrival. When it is full the source is held; when it is half empty, it is read on.
+
+    Nothing is refused: what the read in hand still brings is kept beyond the bounds.
+    """
+
+    __slots__ = ("_items", "_limits", "_size", "_source")
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self._items: deque[tuple[Item, int]] = deque()
+        self._size = 0
+        self._source = source
+        self._limits = limits
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: Item, size: int = 0) -> None:
+        """Let an item of so many bytes wait."""
+        self._items.append((item, size))
+        self._size += size
+        if len(self._items) >= self._limits.max_inbox or self._size >= self._limits.max_inbox_size:
+            self._source.hold()
+
+    def take(self) -> Item:
+        """The item that has waited longest."""
+        item, size = self._items.popleft()
+        self._size -= size
+        if len(self._items) <= self._limits.max_inbox // 2 and self._size <= self._limits.max_inbox_size // 2:
+            self._source.read_on()
+        return item
