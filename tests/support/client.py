@@ -27,7 +27,8 @@ def encode(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, key: 
         head += bytes([bit | 127]) + struct.pack("!Q", size)
     if key is None:
         return head + payload
-    return head + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
+    keys = (key * (size // 4 + 1))[:size]
+    return head + key + (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(size, "big")
 
 
 class RawClient:

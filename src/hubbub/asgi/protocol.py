@@ -105,7 +105,7 @@ class WebSocketProtocol(Connection):
         self._put({"type": "websocket.receive", kind: data}, len(data))
 
     def ended(self, closed: Closed) -> None:
-        code = 1006 if self._stage in (Stage.CONNECTING, Stage.DENYING) else closed.code
+        code = closed.code if closed.code >= 1000 else 1006  # what was never upgraded ended with an HTTP status
         self._put({"type": "websocket.disconnect", "code": code, "reason": closed.text})
 
     def resume_writing(self) -> None:
