@@ -1,0 +1,90 @@
+"""Every example runs, and is short."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+from support.asgi_servers import uvicorn_serving
+from support.client import RawClient
+from support.processes import running
+from support.serving import serving, until
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"examples.{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_is_short_and_has_a_test(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 60
+    assert path.stem in Path(__file__).read_text()
+
+
+async def test_chat() -> None:
+    chat = load("chat")
+    async with serving(chat.Chat, hub=chat.hub) as server:
+        ann, bob = await RawClient.connect(server.port), await RawClient.connect(server.port)
+        for client in (ann, bob):
+            client.text('{"join": "lobby"}')
+        await until(lambda: chat.hub.count("lobby") == 2)
+        ann.text('{"say": "hello", "to": "lobby"}')
+        assert (await ann.read(), await bob.read()) == ("hello", "hello")
+        bob.text('{"leave": "lobby"}')
+        await until(lambda: chat.hub.count("lobby") == 1)
+        bob.text('{"say": "not a member", "to": "lobby"}')
+        assert await bob.read_close() == (3000, "invalid payload")
+
+
+async def test_fastapi_chat() -> None:
+    example = load("fastapi_chat")
+    async with uvicorn_serving(example.app) as (port, _), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        ann = await RawClient.connect(port, "/rooms/lobby?name=ann")
+        await until(lambda: example.hub.count("lobby") == 1)
+        bob = await RawClient.connect(port, "/rooms/lobby?name=bob")
+        assert await ann.read() == "bob came"
+        bob.text("hi")
+        assert (await ann.read(), await bob.read()) == ("bob: hi", "bob: hi")
+        assert sorted((await http.get("/rooms/lobby")).json()) == ["ann", "bob"]
+        assert (await http.post("/rooms/lobby?text=news")).json() == {"handed_to": 2}
+        assert (await ann.read(), await bob.read()) == ("news", "news")
+        await bob.close()
+        assert await ann.read() == "bob left"
+
+
+async def test_django_chat() -> None:
+    example = load("django_chat")
+    async with uvicorn_serving(example.application) as (port, _):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            ann, bob = await RawClient.connect(port, "/rooms/lobby"), await RawClient.connect(port, "/rooms/lobby")
+            await until(lambda: example.hub.count("lobby") == 2)
+            ann.text("hi")
+            assert (await ann.read(), await bob.read()) == ("hi", "hi")
+            assert (await http.post("/rooms/lobby", content="news")).json() == {"handed_to": 2}
+            assert (await ann.read(), await bob.read()) == ("news", "news")
+            assert (await http.get("/rooms/lobby")).json() == {"members": 2}
+
+
+async def test_ticker() -> None:
+    code = "import asyncio, examples.ticker as t; asyncio.run(t.main(port=0))"
+    async with running([sys.executable, "-u", "-c", code], cwd=EXAMPLES.parent) as process:
+        assert process.stdout is not None
+        found = re.search(rb":(\d+)", await process.stdout.readline())
+        assert found is not None
+        client = await RawClient.connect(int(found[1]))
+        first = await client.read()
+        assert isinstance(first, str)
+        assert re.fullmatch(r"tick \d+", first)
