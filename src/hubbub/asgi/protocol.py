@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
+from hubbub import native
 from hubbub.asgi import conversation
 from hubbub.asgi.conversation import CLOSE, Stage, advance
 from hubbub.errors import Disconnected, Misuse
@@ -22,13 +23,15 @@ from hubbub.wire import Deflate, Request
 
 __all__ = ["SOCKET", "WebSocketProtocol"]
 
+native.active()  # or refuse to start: uvicorn imports this module when it does
+
 SOCKET = "hubbub.socket"  # key of the Socket in the scope's extensions
 NEVER = 1e9  # seconds: what stands for "no pings" in a field that is always a number
 
 Message = MutableMapping[str, Any]
 
 
-class WebSocketProtocol(Connection):
+class WebSocketProtocol(Connection, asyncio.Protocol):  # Protocol: the type that uvicorn's `ws` names
     """For uvicorn's `ws` setting: `uvicorn app:app --ws hubbub.asgi:WebSocketProtocol`, or `uvicorn.run(..., ws=...)`.
 
     uvicorn's own settings are obeyed: `ws_max_size`, `ws_max_queue`, `ws_ping_interval`, `ws_ping_timeout` and

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from threading import Condition, Lock
 from typing import Any
 
+from hubbub import native
 from hubbub.errors import LimitReached, Misuse, Overloaded
 from hubbub.hub.backlog import Overflow
 from hubbub.hub.channel import Channel, Entry, Member, Sharding
@@ -53,6 +54,7 @@ class Hub:
     ) -> None:
         if not 1 <= writers <= max_writers:
             raise Misuse(f"a pool has 1 <= writers <= max_writers, not {writers} and {max_writers}")
+        native.active()  # or refuse to start
         self.limits = limits or Limits()
         self.overflow = Overflow.of(overflow)
         self.counters = Counters()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from hubbub import native
 from hubbub.hub import Counters, Hub
 from hubbub.limits import Limits
 from hubbub.logs import PeerLog
@@ -62,6 +63,7 @@ class Context:
     def __init__(
         self, *, hub: Hub | None, limits: Limits, compression: Deflate | None, loop: asyncio.AbstractEventLoop
     ) -> None:
+        native.active()  # or refuse to start
         self.hub = hub
         self.limits = limits
         self.compression = compression

@@ -114,6 +114,14 @@ class Listener:
         name: Any = listening.getsockname()
         self.address: Any = name[:2] if isinstance(name, tuple) else name
 
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        if self._path is not None:
+            return f"unix:{self._path}"
+        host, port = self.address
+        return f"ws{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+
     async def open(self) -> None:
         """Start to accept."""
         loop = asyncio.get_running_loop()
@@ -134,9 +142,7 @@ class Listener:
         while True:
             if not self.listening:
                 if self._bind is None:
-                    logger.error(
-                        "the listening socket %s was lost; it came from outside: restart", self.address
-                    )
+                    logger.error("the listening socket %s was lost; it came from outside: restart", self.address)
                     return
                 logger.error("the listening socket %s was lost; opening it again", self.address)
                 if self._server is not None:

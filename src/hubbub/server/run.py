@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from hubbub import native
 from hubbub.errors import Misuse
 from hubbub.hub import Hub
 from hubbub.limits import Limits
@@ -107,8 +108,8 @@ async def _serve_until_signal(make: Callable[[], serve], started: Callable[[Serv
     for number in SIGNALS:
         loop.add_signal_handler(number, _on_signal, number, stop)
     async with make() as server:
-        for address in server.addresses:
-            logger.info("listening on %s", address)
+        for url in server.urls:
+            logger.info("listening on %s (%s, %s)", url, type(loop).__module__.partition(".")[0], native.describe())
         if started is not None:
             started(server)
         await stop.wait()

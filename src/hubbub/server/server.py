@@ -135,6 +135,11 @@ class Server:
         return [listener.address for listener in self._listeners]
 
     @property
+    def urls(self) -> list[str]:
+        """The same as text: `ws://127.0.0.1:4545`, `wss://[::1]:4545`, `unix:/run/chat.sock`."""
+        return [listener.url for listener in self._listeners]
+
+    @property
     def port(self) -> int:
         """The first TCP port. Raises: Misuse: it listens on no TCP port."""
         for address in self.addresses:

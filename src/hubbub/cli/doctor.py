@@ -1,0 +1,130 @@
+"""`hubbub doctor`: what this installation and this machine are, and what to change."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hubbub import Misuse, native
+from hubbub.cli.options import version
+from hubbub.server import event_loop
+
+__all__ = ["Finding", "doctor", "findings"]
+
+ENOUGH_DESCRIPTORS = 65_536  # each connection takes one; what NATS allows by default
+ENOUGH_BACKLOG = 4096  # what the listener asks for
+
+
+class Finding(NamedTuple):
+    """One line of the report; advice only where something should change."""
+
+    name: str
+    value: str
+    advice: str = ""
+
+
+def findings() -> Iterator[Finding]:
+    """Everything that doctor looks at."""
+    yield Finding("hubbub", version())
+    yield Finding("Python", f"{platform.python_implementation()} {platform.python_version()}")
+    yield _event_loop()
+    yield _native()
+    for package, what in (
+        ("uvicorn", "serving ASGI applications"),
+        ("websockets", "hubbub connect"),
+        ("msgspec", "JSON"),
+    ):
+        yield _package(package, what)
+    yield Finding("machine", f"{platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} CPUs")
+    yield _descriptors()
+    yield from _kernel()
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", envvar="HUBBUB_JSON", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Show versions, the event loop, the compiled part and the machine's limits, with advice."""
+    found = list(findings())
+    if as_json:
+        typer.echo(json.dumps([finding._asdict() for finding in found], indent=2))
+    else:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for finding in found:
+            mark = "[yellow]![/]" if finding.advice else "[green]✓[/]"
+            table.add_row(mark, f"[bold]{finding.name}[/]", finding.value)
+            if finding.advice:
+                table.add_row("", "", f"[yellow]{finding.advice}[/]")
+        Console(highlight=False).print(table)
+
+
+def _event_loop() -> Finding:
+    try:
+        event_loop("uvloop")
+    except Misuse:
+        return Finding("event loop", "asyncio", "pip install uvloop: writing costs about half as much with it")
+    return Finding("event loop", f"uvloop {metadata.version('uvloop')}")
+
+
+def _native() -> Finding:
+    try:
+        return Finding("frames and fan-out", native.describe())
+    except Misuse as error:
+        return Finding("frames and fan-out", "refused", str(error))
+
+
+def _package(name: str, what: str) -> Finding:
+    try:
+        return Finding(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, "not installed", f"pip install 'hubbub[serve]', for {what}")
+
+
+def _descriptors() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shown = f"{_count(soft)} descriptors a process (at most {_count(hard)})"
+    if soft == resource.RLIM_INFINITY or soft >= ENOUGH_DESCRIPTORS:
+        return Finding("connections", shown)
+    return Finding(
+        "connections",
+        shown,
+        f"each connection takes one: `ulimit -n {ENOUGH_DESCRIPTORS}`, or LimitNOFILE={ENOUGH_DESCRIPTORS} for systemd",
+    )
+
+
+def _kernel() -> Iterator[Finding]:
+    waiting = _sysctl("net/core/somaxconn")
+    if waiting is not None:
+        low = int(waiting) < ENOUGH_BACKLOG
+        yield Finding(
+            "accept queue",
+            f"{waiting} connections",
+            f"a rush of clients overflows it: sysctl -w net.core.somaxconn={ENOUGH_BACKLOG}" if low else "",
+        )
+    ports = _sysctl("net/ipv4/ip_local_port_range")
+    if ports is not None:
+        first, last = map(int, ports.split())
+        yield Finding("local ports", f"{first} to {last}, so many connections from one proxy or load generator")
+
+
+def _sysctl(name: str) -> str | None:
+    if sys.platform != "linux":
+        return None
+    try:
+        return Path("/proc/sys", name).read_text().strip()
+    except OSError:
+        return None
+
+
+def _count(number: int) -> str:
+    return "unlimited" if number == resource.RLIM_INFINITY else f"{number:,}"

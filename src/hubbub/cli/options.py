@@ -1,0 +1,90 @@
+"""Options that several commands share, and how their values become settings."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from dataclasses import fields
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.logging import RichHandler
+
+from hubbub import Limits, Misuse
+
+__all__ = [
+    "Host",
+    "LogLevel",
+    "Port",
+    "load",
+    "set_up_logging",
+    "to_limits",
+    "version",
+]
+
+Host = Annotated[str, typer.Option(envvar="HUBBUB_HOST", help="Address to listen on; 0.0.0.0 for all of IPv4.")]
+Port = Annotated[int, typer.Option(envvar="HUBBUB_PORT", min=0, max=65535, help="TCP port; 0 for any free one.")]
+LogLevel = Annotated[
+    str, typer.Option(envvar="HUBBUB_LOG_LEVEL", help="debug, info, warning or error.", metavar="LEVEL")
+]
+
+
+def version() -> str:
+    """The installed version."""
+    return metadata.version("hubbub")
+
+
+def set_up_logging(level: str) -> None:
+    """Log to the terminal. Raises: typer.BadParameter: no such level."""
+    names = logging.getLevelNamesMapping()
+    if level.upper() not in names:
+        raise typer.BadParameter(f"no log level {level!r}: choose debug, info, warning or error")
+    handler = RichHandler(show_path=False, log_time_format="[%X]", omit_repeated_times=False)
+    logging.basicConfig(level=names[level.upper()], format="%(message)s", handlers=[handler])
+    logging.getLogger("uvicorn.error").name = "uvicorn"
+
+
+def load(target: str) -> tuple[Any, Any]:
+    """The module and the object that `module:name` means, looked for in the current directory first.
+
+    Raises: Misuse: there is no such thing; its text says what is there.
+    """
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name):
+        raise Misuse(f"{target!r} is not of the form module:name, such as chat:Chat for the class Chat in chat.py")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise Misuse(f"no module {module_name!r} in {here} or among the installed packages") from None
+    try:
+        return module, getattr(module, name)
+    except AttributeError:
+        public = ", ".join(sorted(n for n in vars(module) if not n.startswith("_"))) or "nothing"
+        raise Misuse(f"module {module_name!r} has no {name!r}; it has {public}") from None
+
+
+def to_limits(settings: list[str]) -> Limits | None:
+    """Limits from `name=value` settings; None if there are none. Raises: typer.BadParameter."""
+    if not settings:
+        return None
+    known = {field.name: str(field.type) for field in fields(Limits)}
+    chosen: dict[str, Any] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name not in known:
+            raise typer.BadParameter(f"no limit {name!r}: choose among {', '.join(known)}")
+        try:
+            if value == "none" and "None" in known[name]:
+                chosen[name] = None
+            else:
+                chosen[name] = float(value) if "float" in known[name] else int(value)
+        except ValueError:
+            raise typer.BadParameter(f"limit {name} is a number ({known[name]}), not {value!r}") from None
+    return Limits(**chosen)
