@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import ssl as tls
 from pathlib import Path
@@ -11,7 +12,6 @@ import typer
 import uvicorn
 
 from hubbub import Deflate, Handler, Hub, Limits, Misuse, run
-from hubbub.asgi import WebSocketProtocol
 from hubbub.cli.options import Host, LogLevel, Port, load, set_up_logging, to_limits
 
 __all__ = ["serve"]
@@ -100,7 +100,9 @@ def _tls_context(certificate: Path | None, key: Path | None) -> tls.SSLContext |
     return context
 
 
-def _protocol(limits: Limits | None, workers: int) -> type[WebSocketProtocol] | str:
+def _protocol(limits: Limits | None, workers: int) -> type[asyncio.Protocol] | str:
+    from hubbub.asgi import WebSocketProtocol  # late: it refuses to start where HUBBUB_NATIVE says so
+
     if limits is None:
         return "hubbub.asgi:WebSocketProtocol"
     if workers > 1:  # each is a new process, which finds classes by name only

@@ -7,6 +7,7 @@ welcome, members, joined, left, said, counts, error.
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import itertools
 import time
@@ -32,10 +33,11 @@ __all__ = ["app", "hub", "serve"]
 LIMITS = hubbub.Limits(max_message_size=16 * 1024, max_message_rate=50, max_channels_per_socket=32)
 EVERYONE = ("everyone",)  # a channel that no page can name: theirs are strings
 COUNTS_INTERVAL = 1.0  # seconds between two reports of the live counts
+RATE_OVER = 5.0  # seconds that the rate of messages is the mean of
 
 hub = hubbub.Hub(limits=LIMITS)
 _ids = itertools.count(1)
-_said = itertools.count(1)
+said: collections.deque[float] = collections.deque(maxlen=100_000)  # when each message of the last seconds was said
 
 
 class Protocol(hubbub.asgi.WebSocketProtocol):
@@ -86,6 +88,7 @@ class Visit:
     def __init__(self, socket: hubbub.Socket) -> None:
         self.socket = socket
         self.guest = Guest(next(_ids), "")
+        self.channels: set[str] = set()  # of its own: a broken connection has left the hub's before we hear of it
 
     def take(self, data: str) -> None:
         """Do what the page asks for."""
@@ -96,7 +99,7 @@ class Visit:
 
     def leave_all(self) -> None:
         """The page is gone."""
-        for channel in hub.channels_of(self.socket):
+        for channel in list(self.channels):
             self._leave(channel)
 
     def _carry_out(self, request: Hello | Join | Leave | Say) -> None:
@@ -115,16 +118,19 @@ class Visit:
         else:
             text = _text(request.text, 1, 2000, "a message")
             hub.broadcast(request.to, frame("said", channel=request.to, who=self.guest, text=text, at=time.time()))
-            next(_said)
+            said.append(time.monotonic())
 
     def _join(self, channel: str) -> None:
         if hub.join(channel, self.socket, self.guest):
+            self.channels.add(channel)
             members = [member.meta for member in hub.members(channel)]
             self.socket.write(frame("members", channel=channel, members=members))
             hub.broadcast(channel, frame("joined", channel=channel, who=self.guest), exclude=self.socket)
 
-    def _leave(self, channel: Any) -> None:
-        if hub.leave(channel, self.socket) and channel != EVERYONE:
+    def _leave(self, channel: str) -> None:
+        if channel in self.channels:
+            self.channels.discard(channel)
+            hub.leave(channel, self.socket)
             hub.broadcast(channel, frame("left", channel=channel, who=self.guest))
 
 
@@ -143,8 +149,6 @@ async def talk(websocket: WebSocket) -> None:
         async for text in websocket.iter_text():
             visit.take(text)
     finally:
-        # By now a broken connection has left its channels; the others are to hear of it.
-        hub.leave(EVERYONE, visit.socket)
         visit.leave_all()
 
 
@@ -160,16 +164,15 @@ class Page(StaticFiles):
 
 
 async def report_counts() -> None:
-    """Tell every page, once a second, how many are online and how many messages went."""
-    before, then = hub.statistics(), time.monotonic()
+    """Tell every page, once a second, how many are online, and how many messages a second were said lately."""
     while True:
         await asyncio.sleep(COUNTS_INTERVAL)
-        now, moment = hub.statistics(), time.monotonic()
-        rate = (now.deliveries - before.deliveries) / (moment - then)
-        online = hub.count(EVERYONE)
-        before, then = now, moment
+        while said and said[0] < time.monotonic() - RATE_OVER:
+            said.popleft()
+        channels = hub.statistics().channels - 1  # less that of everyone
+        counts = frame("counts", online=hub.count(EVERYONE), channels=channels, rate=round(len(said) / RATE_OVER, 1))
         with contextlib.suppress(hubbub.Overloaded):
-            hub.broadcast(EVERYONE, frame("counts", online=online, channels=now.channels - 1, rate=round(rate, 1)))
+            hub.broadcast(EVERYONE, counts)
 
 
 @contextlib.asynccontextmanager
