@@ -1,7 +1,7 @@
 """A server to attack: a program of its own, so that its memory can be watched, and the test's hold on it.
 
-The program echoes. `/sink` takes messages and says nothing, `/room` joins the channel "room", and `/control` answers
-`statistics` with JSON and `say:COUNT:SIZE` with that many broadcasts to the room.
+The program echoes. `/sink` takes messages and says nothing, `/room` joins the channel "room", `/raise` raises what it
+is sent, and `/control` answers `statistics` with JSON and `say:COUNT:SIZE` with that many broadcasts to the room.
 """
 
 from __future__ import annotations
@@ -52,9 +52,17 @@ class Target:
                 await asyncio.sleep(0.01)
 
     async def say(self, count: int, size: int) -> None:
-        """Have it broadcast so many messages of so many bytes to the room; all are handed over on return."""
+        """Have it broadcast so many messages of so many bytes to the room; no mailbox holds any on return."""
         self._control.text(f"say:{count}:{size}")
         assert await self._control.read() == "said"
+        while (await self.statistics())["hub"]["waiting"]:
+            pass
+
+    async def clog(self, size: int = 32 * 1024) -> int:
+        """Broadcast until a member takes no more. Returns the bytes that wait for it beyond the transport's."""
+        while not (backlog := (await self.statistics())["hub"]["backlog"]):
+            await self.say(1, size)
+        return int(backlog)
 
     def memory(self, field: str = "VmHWM") -> int:
         """Bytes resident: the most there ever were, or with "VmRSS" now."""
@@ -135,6 +143,8 @@ class Victim(hubbub.Handler):
     def message(self, data: Any) -> None:
         if self.path == "/control":
             self._command(data.split(":"))
+        elif self.path == "/raise":
+            raise ValueError(data)
         elif self.path not in ("/sink", "/room"):
             self.write(data)
 

@@ -99,7 +99,7 @@ class Protocol:
         try:
             self._reader.read(data, received)
         except PeerError as error:
-            fault = error
+            fault = error.with_traceback(None)  # its frames hold what was read, and one of them holds it: a cycle
         events: list[Event] = received  # type: ignore[assignment]
         if received and type(last := received[-1]) is ReceivedClose:
             events[-1] = self._closed(last)

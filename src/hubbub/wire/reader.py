@@ -206,20 +206,14 @@ class Reader:
             self._append(message, self._inflater.inflate(data, self._max_message_size - len(message.buffer)))
         else:
             if message.decoder is not None:
-                try:
-                    message.decoder.decode(data)
-                except UnicodeDecodeError:
-                    raise InvalidPayload(NOT_UTF8) from None
+                _judge_text(message.decoder, data, NOT_UTF8)
             message.buffer += data
 
     def _append(self, message: _Message, inflated: bytes) -> None:
         """Whatever comes first in the stream is the fault that is named, however the stream is split."""
         room = self._max_message_size - len(message.buffer)
         if message.decoder is not None:
-            try:
-                message.decoder.decode(inflated[:room])
-            except UnicodeDecodeError:
-                raise InvalidPayload(INVALID) from None
+            _judge_text(message.decoder, inflated[:room], INVALID)
         if len(inflated) > room:
             raise MessageTooBig("a message is too big when inflated")
         message.buffer += inflated
@@ -252,6 +246,16 @@ def _length(short: int, data: bytes, start: int) -> tuple[int, int] | None:
     if length < (126 if wide == 2 else 65536):
         raise ProtocolError("a length that is not in its shortest form")
     return length, start + wide
+
+
+def _judge_text(decoder: codecs.IncrementalDecoder, data: bytes, fault: str) -> None:
+    try:
+        decoder.decode(data)
+    except UnicodeDecodeError:
+        raise InvalidPayload(fault) from None
+    pending = decoder.getstate()[0]
+    if pending[:1] == b"\xed" and pending[1:] >= b"\xa0":  # half a surrogate: CPython waits for its third byte
+        raise InvalidPayload(fault)
 
 
 def _text(payload: bytes) -> str:
