@@ -46,9 +46,9 @@ class PeerLog:
         return True
 
     def write(self, level: int, message: str, *peer_text: object) -> None:
-        """Log `message % peer_text`, each of them escaped."""
+        """Log `message % peer_text`, each of them escaped; numbers stay numbers, for `%d`."""
         if logger.isEnabledFor(level) and self._allowed():
-            logger.log(level, message, *map(printable, peer_text))
+            logger.log(level, message, *(text if isinstance(text, int) else printable(text) for text in peer_text))
 
     def failure(self, message: str, error: BaseException) -> None:
         """Log an error of the program's own with its traceback.

@@ -26,7 +26,7 @@ class Session(Connection):
     The task exists only as long as there is something to await, so an idle connection has none.
     """
 
-    __slots__ = ("_factory", "_handler", "_inbox", "_task")
+    __slots__ = ("_cancelled", "_factory", "_handler", "_inbox", "_task")
 
     def __init__(self, context: Context, factory: Callable[[], Handler]) -> None:
         super().__init__(context)
@@ -34,6 +34,7 @@ class Session(Connection):
         self._handler: Handler | None = None
         self._task: asyncio.Task[None] | None = None
         self._inbox: Inbox[tuple[str, Any]] | None = None  # callbacks that wait for the one that is running
+        self._cancelled = False  # a callback was: what waited behind it would only hold up the stop
 
     # The handshake
 
@@ -148,12 +149,14 @@ class Session(Connection):
         except Exception as error:
             self._raised(callback, error)
         except asyncio.CancelledError:  # the server stops, or the handler cancelled itself
+            self._cancelled = True
             self.socket.end(Closed(Cause.HANDLER_ERROR, 1011, "cancelled"))
 
     async def _drain(self) -> None:
         while self._inbox:
             callback, argument = self._inbox.take()
-            if callback == "message" and self.reason is not None and self.reason.cause in _OURS:
+            over = self._cancelled or (self.reason is not None and self.reason.cause in _OURS)
+            if callback == "message" and over:
                 continue  # the program has closed it meanwhile
             try:
                 result = self._invoke(callback, argument)

@@ -1,4 +1,4 @@
-"""One room, as the load wants it: every connection is in it, and what any of them sends goes to all."""
+"""One room on hubbub's own server: every connection is in it, and what any of them sends goes to all."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ class Room(hubbub.Handler):
 
 
 if __name__ == "__main__":
-    hubbub.run(Room, hub=hub, port=int(sys.argv[1]), started=lambda server: print("ready", flush=True))
+    hubbub.run(Room, hub=hub, port=int(sys.argv[1]))

@@ -1,0 +1,70 @@
+# `make` alone lists what there is. Everything is set up in .venv; nothing outside of this folder is changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format conformance conformance-quick bench bench-quick fuzz docs docs-serve package system clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+demo: $(VENV)/serve.stamp ## chat in the browser at http://127.0.0.1:4545
+	@$(BIN)/hubbub demo
+
+test: $(VENV)/dev.stamp ## all tests; those whose browser or Node is missing are skipped and say so
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/dev.stamp ## ruff, mypy --strict, pyright
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+	@$(BIN)/pyright --ignoreexternal --verifytypes hubbub > $(VENV)/types.log || (tail -n 40 $(VENV)/types.log; exit 1)
+	@tail -n 3 $(VENV)/types.log
+
+format: $(VENV)/dev.stamp ## bring the code into the house's form
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+conformance: $(VENV)/dev.stamp ## Autobahn's 517 cases: some minutes
+	@$(BIN)/python tests/conformance/autobahn.py
+
+conformance-quick: $(VENV)/dev.stamp ## its sections 1 to 7 and 10 and some of 12 and 13: half a minute
+	@$(BIN)/python tests/conformance/autobahn.py --quick
+
+bench: $(VENV)/dev.stamp ## one room against the C floor, idle memory, accept rate: some minutes, needs a C compiler
+	@$(BIN)/python benchmarks/run.py
+
+bench-quick: $(VENV)/dev.stamp ## the same with fewer and shorter runs
+	@$(BIN)/python benchmarks/run.py --quick
+
+fuzz: $(VENV)/dev.stamp ## the property tests, with a hundred times the examples
+	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/property --timeout 1800
+
+docs: $(VENV)/dev.stamp ## build the site into site/
+	@$(BIN)/zensical build --clean
+
+docs-serve: $(VENV)/dev.stamp ## read the site at http://127.0.0.1:8000 while writing it
+	@$(BIN)/zensical serve
+
+package: $(VENV)/dev.stamp ## build wheel and sdist into dist/
+	@rm -rf dist build
+	@$(BIN)/python -m build -q
+	@ls dist
+
+system: ## install what some tests drive, from Debian: Chromium, Node (needs root)
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core nodejs npm gcc libc6-dev
+
+clean: ## forget .venv and everything that was built
+	rm -rf $(VENV) build dist site reports .conformance .cache benchmarks/native/build src/*.egg-info
+
+$(VENV)/serve.stamp: pyproject.toml tools/environment.sh
+	@tools/environment.sh $(PYTHON) $(VENV) '.[serve]'
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml requirements-dev.txt tools/environment.sh
+	@tools/environment.sh $(PYTHON) $(VENV) '.[all]' -r requirements-dev.txt
+	@touch $@ $(VENV)/serve.stamp
