@@ -13,7 +13,8 @@ from support.client import RawClient
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
-            item.add_marker(pytest.mark.usefixtures("gone_clients"))
+            if "gone_clients" not in item.fixturenames:
+                item.fixturenames.append("gone_clients")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import struct
 import zlib
@@ -42,7 +43,7 @@ async def test_a_large_message_in_the_smallest_reads_costs_its_size_only() -> No
         client = await RawClient.connect(target.port)
         payload = os.urandom(MIB)
         frame = memoryview(encode(2, payload))
-        for at in range(0, 30_000):  # one byte for each turn of the loop: so it comes, but for what the kernel joins
+        for at in range(30_000):  # one byte for each turn of the loop: so it comes, but for what the kernel joins
             client.send(frame[at : at + 1])
             if at % 8 == 0:
                 await asyncio.sleep(0)
@@ -110,6 +111,18 @@ async def test_a_flood_of_messages_is_closed_at_the_rate() -> None:
         await closed_with(client, 1008, target)
 
 
+@pytest.mark.limit("max_inbox")
+@pytest.mark.limit("max_inbox_size")
+@pytest.mark.parametrize("size", [1, 64 * 1024])
+async def test_what_waits_for_stuck_handlers_is_bounded_for_the_peers_are_not_read(size: int) -> None:
+    async with attacked(most=24 * MIB, shutdown_timeout=0.1) as target:
+        clients = [await RawClient.connect(target.port, "/stuck") for _ in range(8)]
+        data = encode(2, bytes(size)) * (8 * MIB // (size + 6))
+        for client in clients:
+            client.send(data)
+        assert await target.counted("server", "paused", None, len(clients)) == len(clients)
+
+
 async def bomb(target: Target, data: bytes, code: int) -> None:
     client = await RawClient.connect(target.port, "/sink", DEFLATE)
     assert "permessage-deflate" in client.headers["sec-websocket-extensions"]
@@ -149,3 +162,18 @@ async def test_compressed_data_that_is_none_is_closed_before_the_frame_ends() ->
         client = await RawClient.connect(target.port, "/sink", DEFLATE)
         client.send(b"\xc2\xfe\xff\xff" + bytes(4) + b"\xff" * 16)
         await closed_with(client, 1007, target)
+
+
+@pytest.mark.limit("close_timeout")
+async def test_a_peer_that_goes_on_after_its_fault_is_thrown_away_and_cut() -> None:
+    async with attacked(most=8 * MIB, close_timeout=0.3) as target:
+        client = await RawClient.connect(target.port)
+        client.send(b"\xff")
+        assert (await client.read_close())[0] == 1002
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(5):
+                while not client.writer.is_closing():
+                    client.send(bytes(64 * 1024))
+                    await client.writer.drain()
+        assert await target.counted("server", "closed", "protocol error") == 1
+        assert (await target.statistics())["server"]["failures"] == {"1002": 1}

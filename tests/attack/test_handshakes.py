@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.client import HEAD, KEY, RawClient
+from support.client import HEAD, KEY, RawClient, encode
 from support.target import MIB, attacked
 
 LINES = HEAD.format(path="/")
@@ -105,3 +105,17 @@ async def test_many_slow_requests_are_bounded_and_cut() -> None:
         async with asyncio.timeout(5):
             while (await target.statistics())["server"]["connections"] > 2:
                 await asyncio.sleep(0.02)
+
+
+async def test_what_comes_before_the_handshake_is_decided_is_bounded_and_kept() -> None:
+    message = b"early" * 2000
+    async with attacked(most=12 * MIB) as target:
+        clients = [await RawClient.dial(target.port) for _ in range(50)]
+        for client in clients:
+            client.send(HEAD.format(path="/late").encode() + b"\r\n" + encode(2, message) * 100)
+        for client in clients:
+            await client.read_answer()
+            assert client.status == 101
+        for client in clients:
+            for _ in range(100):
+                assert await client.read() == message

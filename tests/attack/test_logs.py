@@ -48,6 +48,7 @@ async def test_a_handler_that_quotes_its_peer_in_an_exception_forges_nothing() -
         client = await RawClient.connect(target.port, "/raise")
         client.text(evil)
         assert await client.read_close() == (1011, "internal error")
+        client.kill()
         log = target.log()
         assert "ValueError" in log
         assert not CONTROL & set(log)

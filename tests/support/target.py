@@ -1,7 +1,8 @@
 """A server to attack: a program of its own, so that its memory can be watched, and the test's hold on it.
 
 The program echoes. `/sink` takes messages and says nothing, `/room` joins the channel "room", `/raise` raises what it
-is sent, and `/control` answers `statistics` with JSON and `say:COUNT:SIZE` with that many broadcasts to the room.
+is sent, `/stuck` never finishes with a message, `/late` decides on the handshake after half a second, and `/control`
+answers `statistics` with JSON and `say:COUNT:SIZE` with that many broadcasts to the room.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import hubbub
 from support.client import RawClient
 from support.processes import running
-
-import hubbub
 
 MIB = 1024 * 1024
 
@@ -132,21 +132,25 @@ class Victim(hubbub.Handler):
 
     path = ""
 
-    def handshake(self, request: hubbub.Request) -> None:
+    def handshake(self, request: hubbub.Request) -> Awaitable[None] | None:
         self.path = request.path
+        return asyncio.sleep(0.5) if self.path == "/late" else None
 
     def opened(self) -> None:
         if self.path == "/room":
             assert self.hub is not None
             self.hub.join("room", self.socket)
 
-    def message(self, data: Any) -> None:
+    def message(self, data: Any) -> Awaitable[None] | None:
+        if self.path == "/stuck":
+            return asyncio.sleep(3600)
         if self.path == "/control":
             self._command(data.split(":"))
         elif self.path == "/raise":
             raise ValueError(data)
         elif self.path not in ("/sink", "/room"):
             self.write(data)
+        return None
 
     def _command(self, words: list[str]) -> None:
         assert self.hub is not None

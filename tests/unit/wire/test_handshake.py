@@ -1,0 +1,242 @@
+"""The upgrade: RFC 6455, section 4.2, with the heads that browsers send."""
+
+from __future__ import annotations
+
+import pytest
+
+import hubbub
+from hubbub.errors import HandshakeError
+from hubbub.wire import HandshakeReader, Request, accept, accept_key, refuse
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+GOOD = {
+    "Host": "server.example.com",
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": KEY,
+    "Sec-WebSocket-Version": "13",
+}
+FIREFOX = f"""GET /chat?room=1 HTTP/1.1
+Host: 127.0.0.1:4545
+User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0
+Accept: */*
+Accept-Language: en-US,en;q=0.5
+Accept-Encoding: gzip, deflate, br, zstd
+Sec-WebSocket-Version: 13
+Origin: http://127.0.0.1:4545
+Sec-WebSocket-Extensions: permessage-deflate
+Sec-WebSocket-Key: {KEY}
+DNT: 1
+Connection: keep-alive, Upgrade
+Cookie: a=b; c=d
+Sec-Fetch-Dest: empty
+Sec-Fetch-Mode: websocket
+Sec-Fetch-Site: same-origin
+Pragma: no-cache
+Cache-Control: no-cache
+Upgrade: websocket
+"""
+CHROMIUM = f"""GET /chat?room=1 HTTP/1.1
+Host: 127.0.0.1:4545
+Connection: Upgrade
+Pragma: no-cache
+Cache-Control: no-cache
+User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36
+Upgrade: websocket
+Origin: http://127.0.0.1:4545
+Sec-WebSocket-Version: 13
+Accept-Encoding: gzip, deflate, br, zstd
+Accept-Language: en-US,en;q=0.9
+Sec-WebSocket-Key: {KEY}
+Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits
+"""
+SAFARI = f"""GET /chat?room=1 HTTP/1.1
+Host: 127.0.0.1:4545
+Sec-WebSocket-Key: {KEY}
+Sec-WebSocket-Version: 13
+Upgrade: websocket
+Sec-WebSocket-Extensions: permessage-deflate
+Cache-Control: no-cache
+Pragma: no-cache
+Connection: Upgrade
+User-Agent: Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Safari/605.1.15
+"""
+
+
+def head(first: str = "GET / HTTP/1.1", lines: tuple[str, ...] = (), **changes: str | None) -> bytes:
+    """A request; headers are changed by name with underscores, None leaves one out."""
+    headers = dict(GOOD)
+    for name, value in changes.items():
+        headers.pop(name := name.replace("_", "-"))
+        if value is not None:
+            headers[name] = value
+    return "\r\n".join([first, *(f"{k}: {v}" for k, v in headers.items()), *lines, "", ""]).encode("latin-1")
+
+
+def read(data: bytes, max_headers: int = 64, max_size: int = 8192) -> Request | None:
+    return HandshakeReader(max_headers, max_size).receive(data)
+
+
+def cause(data: bytes, **limits: int) -> tuple[str, int]:
+    with pytest.raises(HandshakeError) as caught:
+        read(data, **limits)
+    return caught.value.cause, caught.value.status
+
+
+@pytest.mark.parametrize("text", [FIREFOX, CHROMIUM, SAFARI], ids=["firefox", "chromium", "safari"])
+def test_browsers_are_understood(text: str) -> None:
+    request = read(text.replace("\n", "\r\n").encode() + b"\r\n")
+    assert request is not None
+    assert (request.path, request.query, request.target) == ("/chat", "room=1", "/chat?room=1")
+    assert request.headers["HOST"] == "127.0.0.1:4545"
+    assert "permessage-deflate" in request.headers["sec-websocket-extensions"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        head(),
+        head("get / http/1.1"),
+        head("GET http://server.example.com/ HTTP/1.1"),
+        head(Connection="keep-alive, Upgrade"),
+        head(Connection="KEEP-ALIVE,uPGRADE"),
+        head(Connection=None, lines=("connection: keep-alive", "CONNECTION: upgrade")),
+        head(Upgrade="h2c, WebSocket"),
+        head(Upgrade=None, lines=("upgrade: h2c", "Upgrade: websocket")),
+        head(lines=("Content-Length: 0",)),
+        head(lines=("X-Empty:", "X-Blank:   ", "X-Padded: \t a b \t")),
+        head(lines=("X-Latin: \xe4",)),
+    ],
+)
+def test_what_is_right_in_any_form_is_accepted(data: bytes) -> None:
+    request = read(data)
+    assert request is not None
+    assert request.path == "/"
+
+
+@pytest.mark.parametrize("method", ["", " ", "POST", "post", "g_et", " get"])
+def test_another_method_is_refused(method: str) -> None:
+    assert cause(head(f"{method} / HTTP/1.1")) == ("method", 400)
+
+
+@pytest.mark.parametrize("path", ["", " ", "chat", "*", "ftp://a/", "/\x01", "/#part\x7f"])
+def test_a_path_that_is_none_is_refused(path: str) -> None:
+    assert cause(head(f"GET {path} HTTP/1.1")) == ("path", 400)
+
+
+@pytest.mark.parametrize("protocol", ["http/1.0", "http/1.1a", "", " ", "HTTP/2", "HTTP/1.1 "])
+def test_another_protocol_is_refused(protocol: str) -> None:
+    assert cause(head(f"GET / {protocol}")) == ("protocol", 400)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["hi", ": value", "na me: x", "name : x", " folded: x", "\tfolded", "a: b\x00c", "a: \x1b[31m", "a: b\rc", "ä: x", "a: \x7f"],
+)
+def test_a_header_line_that_is_none_is_refused(line: str) -> None:
+    assert cause(head(lines=(line,))) == ("headers", 400)
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\nHost: x\n\n", b"GET / HTTP/1.1\r\nHost: x\n\r\n"])
+def test_bare_line_feeds_are_refused(data: bytes) -> None:
+    assert cause(data) == ("headers", 400)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "key"),
+        (head(Sec_WebSocket_Key=None), "key"),
+        (head(Sec_WebSocket_Key="c2hvcnQ="), "key"),
+        (head(Sec_WebSocket_Key="not base64 of 16 bytes!!"), "key"),
+        (head(lines=(f"Sec-WebSocket-Key: {KEY}",)), "key"),
+        (head(Host=None), "host"),
+        (head(Host=""), "host"),
+        (head(lines=("Host: other.example.com",)), "host"),
+        (head(Sec_WebSocket_Version=None), "version"),
+        (head(Sec_WebSocket_Version=""), "version"),
+        (head(Upgrade=None), "upgrade"),
+        (head(Upgrade="websockets"), "upgrade"),
+        (head(Connection=None), "connection"),
+        (head(Connection="keep-alive"), "connection"),
+        (head(lines=("Content-Length: 5",)), "body"),
+        (head(lines=("Transfer-Encoding: chunked",)), "body"),
+        (head(lines=("Content-Length: 0", "Content-Length: 5")), "body"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(data: bytes, expected: str) -> None:
+    assert cause(data) == (expected, 400)
+
+
+@pytest.mark.parametrize("version", ["8", "12", "14", "13, 8", "x"])
+def test_another_version_gets_426_and_is_told_which_we_speak(version: str) -> None:
+    with pytest.raises(HandshakeError) as caught:
+        read(head(Sec_WebSocket_Version=version))
+    assert (caught.value.cause, caught.value.status) == ("version", 426)
+    assert caught.value.headers == (("Sec-WebSocket-Version", "13"),)
+
+
+def test_floods_of_headers_get_431() -> None:
+    many = tuple(f"X-{number}: y" for number in range(60))
+    assert cause(head(lines=many)) == ("headers", 431)
+    assert cause(head(lines=("X-Long: " + "y" * 9000,))) == ("headers", 431)
+    assert cause(b"GET /" + b"x" * 9000) == ("headers", 431)
+    assert read(head(lines=many[:59])) is not None
+
+
+def test_a_bad_line_is_refused_before_the_rest_comes() -> None:
+    assert cause(b"POST / HTTP/1.1\r\n") == ("method", 400)
+    assert cause(b"GET / HTTP/1.1\r\nhi\r\n") == ("headers", 400)
+    assert read(b"POST / HTTP/1.1\r") is None
+
+
+def test_what_follows_the_head_is_kept() -> None:
+    reader = HandshakeReader(64, 8192)
+    assert reader.receive(head() + b"\x81\x80") is not None
+    assert reader.rest == b"\x81\x80"
+
+
+def test_headers_are_found_whatever_their_case() -> None:
+    request = read(head(lines=("X-Thing: one", "x-thing: two", "Sec-WebSocket-Protocol: a, b", "sec-websocket-protocol: c")))
+    assert request is not None
+    headers = request.headers
+    assert headers["x-THING"] == "one, two"
+    assert headers.get_all("X-Thing") == ["one", "two"]
+    assert headers.get("nothing") is None
+    assert "Host" in headers
+    assert "nothing" not in headers
+    with pytest.raises(KeyError):
+        headers["nothing"]
+    assert len(headers) == 7
+    assert list(headers)[:2] == ["host", "upgrade"]
+    assert request.subprotocols == ["a", "b", "c"]
+
+
+def test_the_key_is_answered_as_the_standard_shows() -> None:
+    assert accept_key(KEY) == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+def test_the_answer_has_what_was_chosen() -> None:
+    request = read(head())
+    assert request is not None
+    answer = accept(request, subprotocol="chat", extensions="permessage-deflate", headers=(("X-Mine", "1"),))
+    assert answer.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert answer.endswith(b"\r\nX-Mine: 1\r\n\r\n")
+    assert b"\r\nSec-WebSocket-Protocol: chat\r\n" in answer
+    assert b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n" in answer
+
+
+@pytest.mark.parametrize(("name", "value"), [("X", "a\r\nB: c"), ("X\r\nB", "c"), ("X", "a\nb"), ("", "a"), ("X", "\x00")])
+def test_headers_cannot_be_injected(name: str, value: str) -> None:
+    request = read(head())
+    assert request is not None
+    with pytest.raises(hubbub.Misuse, match="may not be sent"):
+        accept(request, headers=((name, value),))
+    with pytest.raises(hubbub.Misuse, match="may not be sent"):
+        refuse(400, ((name, value),))
+
+
+def test_a_refusal_frames_its_own_body() -> None:
+    answer = refuse(401, (("Content-Length", "99"), ("Transfer-Encoding", "chunked"), ("X", "y")), b"no")
+    assert answer == b"HTTP/1.1 401 Unauthorized\r\nX: y\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+    assert refuse(499).startswith(b"HTTP/1.1 499 Refused\r\n")
