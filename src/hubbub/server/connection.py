@@ -296,6 +296,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _event(self, event: Event) -> None:
         if isinstance(event, str | bytes):
+            self._deadlines.unfinished = 0.0  # what is unfinished after this read has begun in it
             if self.context.limits.max_message_rate is not None and not self._within_rate(control=False):
                 return
             if self.phase is Phase.OPEN:

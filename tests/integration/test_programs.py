@@ -1,0 +1,151 @@
+"""`hubbub.run` as a whole program: signals, workers, a full descriptor table, on both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support.client import RawClient, encode
+from support.processes import running
+from support.serving import until
+
+import hubbub
+
+PROGRAM = Path(__file__).parents[1] / "support" / "program.py"
+LOOPS = ["uvloop", "asyncio"]
+
+
+@contextlib.asynccontextmanager
+async def program(
+    loop: str = "auto", *, port: int = 0, workers: int = 1, descriptors: int = 0
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    command = [sys.executable, str(PROGRAM), str(port), loop, str(workers), str(descriptors)]
+    async with running(command) as process:
+        if workers == 1:
+            assert process.stdout is not None
+            async with asyncio.timeout(10):
+                port = int(await process.stdout.readline())
+        else:
+            await until(lambda: _answers(port), 10)
+        yield process, port
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def ended(process: asyncio.subprocess.Process) -> int:
+    async with asyncio.timeout(10):
+        return await process.wait()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_in_good_order(loop: str, number: signal.Signals) -> None:
+    async with program(loop) as (process, port):
+        client, flooded = await RawClient.connect(port), await RawClient.connect(port, limit=1024)
+        flooded.text("flood")
+        assert str(await flooded.read()).startswith("0:")
+        process.send_signal(number)
+        assert await client.read_close() == (1001, "the server stops")
+        client.send(encode(8, struct.pack("!H", 1001)))
+        assert await client.at_end()
+        with pytest.raises(OSError, match=r".*"):
+            await RawClient.dial(port)
+        for expected in range(1, 200):  # what waited leaves before the goodbye
+            assert str(await flooded.read()).startswith(f"{expected}:")
+        assert (await flooded.read_close())[0] == 1001
+        flooded.send(encode(8, struct.pack("!H", 1001)))
+        assert await ended(process) == 0
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_a_second_signal_exits_at_once(loop: str) -> None:
+    async with program(loop) as (process, port):
+        client = await RawClient.connect(port)
+        process.send_signal(signal.SIGTERM)
+        await client.read_close()  # not answered, so it would wait for close_timeout
+        process.send_signal(signal.SIGINT)
+        assert await ended(process) == 128 + signal.SIGINT
+
+
+async def test_workers_share_a_port_and_are_replaced() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    async with program(port=port, workers=2) as (process, _):
+
+        async def pid() -> int:
+            client = await RawClient.connect(port)
+            client.text("pid")
+            found = int(await client.read())
+            await client.close()
+            return found
+
+        pids: set[int] = set()
+        async with asyncio.timeout(10):
+            while len(pids) < 2:
+                pids.add(await pid())
+        victim = pids.pop()
+        os.kill(victim, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                    if await pid() not in pids | {victim}:
+                        break
+        process.send_signal(signal.SIGTERM)
+        assert await ended(process) == 0
+        with pytest.raises(OSError, match=r".*"):
+            await RawClient.dial(port)
+
+
+def test_arguments_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(hubbub.Misuse, match="one process"):
+        hubbub.run(hubbub.Handler, hub=hubbub.Hub(), workers=2)
+    with pytest.raises(hubbub.Misuse, match="share a TCP port"):
+        hubbub.run(hubbub.Handler, uds="x.sock", workers=2)
+    with pytest.raises(hubbub.Misuse, match="from 1"):
+        hubbub.run(hubbub.Handler, workers=0)
+    with pytest.raises(hubbub.Misuse, match="auto, uvloop or asyncio"):
+        hubbub.run(hubbub.Handler, loop="twisted")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_a_full_descriptor_table_costs_new_connections_only(loop: str) -> None:
+    async with program(loop, descriptors=60) as (process, port):
+        old = await RawClient.connect(port)
+        rush = [await RawClient.dial(port) for _ in range(80)]  # the kernel takes them, the server cannot
+        old.text("before")
+        assert await old.read() == "before"
+        began, spent = time.monotonic(), _cpu_seconds(process.pid)
+        await asyncio.sleep(1)
+        share = (_cpu_seconds(process.pid) - spent) / (time.monotonic() - began)
+        assert share < 0.5  # it waits instead of spinning
+        old.text("during")
+        assert await old.read() == "during"
+        for client in rush:
+            client.kill()
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+                    new = await RawClient.connect(port)
+                    new.text("after")
+                    assert await new.read() == "after"
+                    break
+        process.send_signal(signal.SIGTERM)
+        old.kill()
+        assert await ended(process) == 0
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

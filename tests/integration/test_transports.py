@@ -1,0 +1,153 @@
+"""Where a server listens: TCP, TLS, Unix sockets, several at once, sockets handed over, a shared port."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+from support.client import RawClient
+from support.serving import Echo, Recorder, serving, until
+
+import hubbub
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="module")
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def echoes(client: RawClient) -> bool:
+    client.text("hello")
+    return client.status == 101 and await client.read() == "hello"
+
+
+async def test_tls(tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    async with serving(Echo.fresh(), ssl=tls) as server:
+        client = await RawClient.connect(server.port, ssl=trusting)
+        assert await echoes(client)
+        assert server.urls == [f"wss://127.0.0.1:{server.port}"]
+        assert await client.close() == (1000, "")
+        assert await client.at_end()
+
+
+async def test_a_slow_reader_over_tls_has_a_backlog_and_gets_everything_in_order(
+    tls: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    handler = Recorder.fresh()
+    hub = hubbub.Hub(limits=hubbub.Limits(max_backlog=64 * 1024 * 1024))
+    async with serving(handler, hub=hub, ssl=tls) as server:
+        client = await RawClient.connect(server.port, ssl=trusting, limit=1024)
+        hub.join("room", handler.everyone[0].socket)
+        sent = [f"{number}:" + "x" * 50_000 for number in range(300)]
+        for number, message in enumerate(sent):
+            if number % 2:
+                hub.broadcast("room", message)
+            else:
+                handler.everyone[0].write(message)
+        assert handler.everyone[0].buffered > 0
+        assert [await client.read() for _ in sent] == sent
+        await until(lambda: handler.everyone[0].buffered == 0)
+
+
+async def test_a_client_that_speaks_plainly_to_a_tls_server_costs_nobody_else(
+    tls: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    async with serving(Echo.fresh(), ssl=tls) as server:
+        plain = await RawClient.dial(server.port)
+        plain.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert await plain.at_end()
+        assert await echoes(await RawClient.connect(server.port, ssl=trusting))
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "chat.sock")
+    handler = Echo.fresh()
+    async with serving(handler, uds=path) as server:
+        assert server.addresses == [path]
+        assert server.urls == [f"unix:{path}"]
+        client = await RawClient.connect(uds=path)
+        assert await echoes(client)
+        assert handler.everyone[0].socket.peer is None
+        with pytest.raises(hubbub.Misuse, match="no TCP port"):
+            _ = server.port
+    assert not os.path.exists(path)
+
+
+async def test_a_unix_socket_that_was_left_behind_is_replaced(tmp_path: Path) -> None:
+    path = str(tmp_path / "chat.sock")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    async with serving(Echo.fresh(), uds=path):
+        assert await echoes(await RawClient.connect(uds=path))
+
+
+async def test_a_unix_socket_in_use_and_a_file_are_not_replaced(tmp_path: Path) -> None:
+    path = str(tmp_path / "chat.sock")
+    async with serving(Echo.fresh(), uds=path):
+        with pytest.raises(OSError, match="another process does"):
+            async with serving(Echo.fresh(), uds=path):
+                pass
+        assert await echoes(await RawClient.connect(uds=path))
+    precious = tmp_path / "precious.txt"
+    precious.write_text("data")
+    with pytest.raises(hubbub.Misuse, match="not a socket"):
+        async with serving(Echo.fresh(), uds=str(precious)):
+            pass
+    assert precious.read_text() == "data"
+
+
+async def test_several_listeners_at_once(tmp_path: Path) -> None:
+    path = str(tmp_path / "chat.sock")
+    ours = socket.socket()
+    ours.bind(("127.0.0.1", 0))
+    async with serving(Echo.fresh(), port=0, host=["127.0.0.1", "127.0.0.2"], uds=path, sockets=[ours]) as server:
+        assert len(server.addresses) == 4
+        assert await echoes(await RawClient.connect(server.port))
+        assert await echoes(await RawClient.connect(uds=path))
+        assert await echoes(await RawClient.connect(ours.getsockname()[1]))
+
+
+async def test_an_address_in_use_is_named() -> None:
+    async with serving(Echo.fresh()) as server:
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{server.port}"):
+            async with serving(Echo.fresh(), port=server.port):
+                pass
+
+
+async def test_several_servers_may_share_a_port() -> None:
+    async with serving(Echo.fresh(), reuse_port=True) as first:
+        async with serving(Echo.fresh(), port=first.port, reuse_port=True) as second:
+            assert first.port == second.port
+            for _ in range(8):
+                assert await echoes(await RawClient.connect(first.port))
+            await until(lambda: first.statistics().accepted + second.statistics().accepted == 8)
+
+
+async def test_small_messages_do_not_wait_for_company() -> None:
+    ours = socket.socket()  # made without naming TCP, for which asyncio does not turn Nagle's algorithm off
+    ours.bind(("127.0.0.1", 0))
+    for settings in ({"port": 0}, {"sockets": [ours]}):
+        handler = Recorder.fresh()
+        async with serving(handler, **settings) as server:
+            await RawClient.connect(server.port)
+            transport = handler.everyone[0].socket._link.transport
+            accepted = transport.get_extra_info("socket")
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
