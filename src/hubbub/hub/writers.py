@@ -115,9 +115,10 @@ class Writers:
         room = SLICE
         while room > 0 and self.queue:
             with self._lock:
+                batch = self.queue[0].batch or self.queue[0].take()
                 shard = self.queue.popleft()
+                before = shard.position
                 try:
-                    batch = shard.batch or shard.take()
                     most = min(room, max(1, SLICE_SIZE // batch.size))
                     members = shard.slice(most)
                     room -= max(len(members), SLICE // 16) if most == room else room
@@ -125,6 +126,9 @@ class Writers:
                     if shard.position == 0:
                         shard.finish()
                         self._made_room()
+                except Exception:
+                    shard.position = before  # the slice again: cursors tell who was served already
+                    raise
                 finally:
                     if shard.batch is None and not shard.entries:
                         shard.queued = False

@@ -74,7 +74,7 @@ class Sweep:
                 connection.due = 0
                 again = connection.check(now)
                 if again is not None:
-                    self.at(connection, max(again, (self._next + 1) * self.interval))
+                    self.at(connection, max(again, now))
                 if count % AT_ONCE == AT_ONCE - 1:
                     await asyncio.sleep(0)
             if bucket:  # joined while we looked

@@ -1,0 +1,176 @@
+"""The command line, as a person types it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.processes import running
+from support.serving import Recorder, serving, until
+from typer.main import get_command
+
+import hubbub
+from hubbub.cli import app
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HUBBUB = [sys.executable, "-m", "hubbub"]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HUBBUB, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=EXAMPLES,
+        check=False,
+        timeout=30,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment},
+    )
+
+
+def test_help_teaches() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for command in ("serve", "demo", "doctor", "connect"):
+        assert command in done.stdout
+    done = run("serve", "--help")
+    assert "hubbub serve chat:Chat" in done.stdout
+    assert "HUBBUB_PORT" in done.stdout
+
+
+def test_every_option_is_also_a_variable() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert set(commands) == {"serve", "demo", "doctor", "connect"}
+    for command in commands.values():
+        for parameter in command.params:
+            assert str(parameter.envvar).startswith("HUBBUB_"), f"{command.name} {parameter.name}"
+
+
+def test_it_says_its_version() -> None:
+    assert re.fullmatch(r"hubbub \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["serve", "chat"], "not of the form module:name"),
+        (["serve", "nothing:Chat"], "no module 'nothing'"),
+        (["serve", "chat:Chad"], "it has Chat"),
+        (["serve", "chat:json"], "neither a Handler class nor an ASGI application"),
+        (["serve", "chat:Chat", "--limit", "max_size=1"], "no limit 'max_size'"),
+        (["serve", "chat:Chat", "--limit", "max_inbox=many"], "is a number"),
+        (["serve", "chat:Chat", "--limit", "max_inbox=0"], "above zero"),
+        (["serve", "chat:Chat", "--workers", "2"], "one process"),
+        (["serve", "chat:Chat", "--hub", "chat:Chat"], "is not a Hub"),
+        (["serve", "chat:Chat", "--loop", "twisted"], "auto, uvloop or asyncio"),
+        (["serve", "chat:Chat", "--log-level", "loud"], "no log level"),
+        (["serve", "chat:Chat", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1:4545"),
+        (["connect", "127.0.0.1:1"], "cannot connect"),
+        (["connect", "http://127.0.0.1"], "isn't a valid URI"),
+        (["connect", "ws://127.0.0.1:1", "--header", "nonsense"], "Name: value"),
+    ],
+)
+def test_mistakes_are_answered_with_what_to_do(arguments: list[str], complaint: str) -> None:
+    done = run(*arguments)
+    assert done.returncode != 0
+    text = " ".join((done.stdout + done.stderr).replace("│", " ").split())
+    assert complaint in text
+    assert "Traceback" not in text
+
+
+def test_the_compiled_part_is_never_chosen_or_missed_in_silence() -> None:
+    for command in (["serve", "chat:Chat"], ["serve", "fastapi_chat:app"], ["demo"]):
+        done = run(*command, HUBBUB_NATIVE="1")
+        assert done.returncode != 0
+        assert "demands the compiled part" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert "demands the compiled part" in " ".join(run("doctor", HUBBUB_NATIVE="1").stdout.split())
+    assert "pure Python" in run("doctor", HUBBUB_NATIVE="0").stdout
+    assert "is 0 (pure Python) or 1" in " ".join(run("doctor", HUBBUB_NATIVE="yes").stdout.split())
+
+
+def test_doctor_speaks_json_too() -> None:
+    findings = json.loads(run("doctor", "--json").stdout)
+    names = {finding["name"] for finding in findings}
+    assert {"hubbub", "Python", "event loop", "frames and fan-out", "connections"} <= names
+
+
+@pytest.mark.parametrize("target", ["chat:Chat", "fastapi_chat:app"])
+async def test_serve_serves_and_connect_connects(target: str, tmp_path: Path) -> None:
+    path = "/rooms/a" if "app" in target else "/"
+    async with running(
+        [*HUBBUB, "serve", target, "--limit", "max_backlog=50000"],
+        cwd=EXAMPLES,
+        env={"HUBBUB_PORT": "0", "COLUMNS": "200"},
+        stderr=asyncio.subprocess.STDOUT,
+    ) as server:
+        assert server.stdout is not None
+        found = None
+        async with asyncio.timeout(20):
+            while found is None:
+                line = await server.stdout.readline()
+                assert line, "the server ended"
+                found = re.search(rb"(?:ws|http)://127.0.0.1:(\d+)", line)
+        url = f"ws://127.0.0.1:{int(found[1])}{path}"
+        async with running([*HUBBUB, "connect", url], stdin=asyncio.subprocess.PIPE, env={"COLUMNS": "200"}) as client:
+            lines = b"/ping\nhello\n" if "app" in target else b'/ping\n{"join": "a"}\n{"say": "hello", "to": "a"}\n'
+            async with asyncio.timeout(20):
+                out, _ = await client.communicate(lines)
+        text = out.decode()
+        assert "connected to" in text
+        assert "pong after" in text
+        assert "hello" in text
+        assert "closed with 1000" in text
+        assert client.returncode == 0
+
+
+async def test_connect_shows_what_happens() -> None:
+    class Server(Recorder):
+        def handshake(self, request: hubbub.Request) -> str | None:
+            if request.path == "/refuse":
+                raise hubbub.Reject("no_entry", status=403)
+            return request.subprotocols[0] if request.subprotocols else None
+
+        def message(self, data: str | bytes) -> None:
+            super().message(data)
+            if data == "close":
+                self.close(4001, "as you\x1b[31m wish")
+            else:
+                self.write(data)
+
+    handler = Server.fresh()
+    async with serving(handler) as server:
+        url = f"ws://127.0.0.1:{server.port}"
+
+        async def connect(path: str, lines: bytes, *options: str) -> tuple[int | None, str]:
+            command = [*HUBBUB, "connect", url + path, *options]
+            async with running(command, stdin=asyncio.subprocess.PIPE, env={"COLUMNS": "200"}) as client:
+                async with asyncio.timeout(20):
+                    out, _ = await client.communicate(lines)
+                return client.returncode, out.decode()
+
+        code, out = await connect("/", b"/binary 00ff1b\nesc\x1b[2J\n/binary zz\nclose\n", "--subprotocol", "chat")
+        assert "subprotocol chat" in out
+        assert "00 ff 1b (3 bytes)" in out
+        assert "\x1b" not in out.replace("\x1b[", "")  # whatever colours there are, nothing of the peer's
+        assert "\\x1b[2J" in out
+        assert "closed with 4001" in out
+        assert code == 1
+        code, out = await connect("/refuse", b"")
+        assert "HTTP 403, no_entry" in out
+        assert code == 1
+        await until(lambda: len(handler.everyone) == 2)
+        assert handler.everyone[0].messages[0] == b"\x00\xff\x1b"
+
+
+def test_without_its_extra_the_command_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import sys; sys.modules['typer'] = None; from hubbub.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert "pip install 'hubbub[serve]'" in done.stderr

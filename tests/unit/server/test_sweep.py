@@ -1,0 +1,162 @@
+"""The sweep with a clock of its own, and what it finds due."""
+
+from __future__ import annotations
+
+import pytest
+
+from hubbub.limits import Limits
+from hubbub.server.deadlines import Deadlines, Due
+from hubbub.server.inbox import Inbox
+from hubbub.server.sweep import Sweep
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Connection:
+    def __init__(self, again: list[float | None]) -> None:
+        self.due = 0
+        self.looked_at: list[float] = []
+        self.again = again
+
+    def check(self, now: float) -> float | None:
+        self.looked_at.append(now)
+        return self.again.pop(0) if self.again else None
+
+
+async def advance(sweep: Sweep, clock: Clock, seconds: float) -> None:
+    clock.now += seconds
+    await sweep.tick()
+
+
+async def test_a_connection_is_looked_at_when_it_is_due_and_not_before() -> None:
+    clock = Clock()
+    sweep = Sweep(1.0, clock)
+    connection = Connection([])
+    sweep.at(connection, 1003.5)
+    await advance(sweep, clock, 3)
+    assert connection.looked_at == []
+    await advance(sweep, clock, 1)
+    assert connection.looked_at == [1004.0]
+    await advance(sweep, clock, 10)
+    assert connection.looked_at == [1004.0]
+
+
+async def test_the_earlier_of_two_times_counts() -> None:
+    clock = Clock()
+    sweep = Sweep(1.0, clock)
+    early, late = Connection([]), Connection([])
+    sweep.at(early, 1010)
+    sweep.at(early, 1002)
+    sweep.at(late, 1002)
+    sweep.at(late, 1010)
+    await advance(sweep, clock, 3)
+    assert early.looked_at
+    assert late.looked_at
+    assert not early.due
+
+
+async def test_one_that_asks_for_it_is_looked_at_again_and_one_that_left_is_not() -> None:
+    clock = Clock()
+    sweep = Sweep(1.0, clock)
+    again, gone = Connection([1005.0, None]), Connection([])
+    sweep.at(again, 1000)
+    sweep.at(gone, 1000)
+    sweep.remove(gone)
+    for _ in range(8):
+        await advance(sweep, clock, 1)
+    assert len(again.looked_at) == 2
+    assert gone.looked_at == []
+
+
+async def test_a_loop_that_was_held_up_catches_up_once() -> None:
+    clock = Clock()
+    sweep = Sweep(1.0, clock)
+    connection = Connection([0.0, None])
+    sweep.at(connection, 1001)
+    await advance(sweep, clock, 3600)
+    assert len(connection.looked_at) == 1
+    await advance(sweep, clock, 1.5)
+    assert len(connection.looked_at) == 2
+
+
+async def test_ten_thousand_that_are_due_leave_the_loop_its_turns() -> None:
+    clock = Clock()
+    sweep = Sweep(1.0, clock)
+    connections = [Connection([]) for _ in range(10_000)]
+    for connection in connections:
+        sweep.at(connection, 1000)
+    await advance(sweep, clock, 2)
+    assert all(connection.looked_at for connection in connections)
+
+
+LIMITS = Limits(ping_interval=25, pong_timeout=10, message_timeout=60, backlog_timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "now", "due", "again"),
+    [
+        ({"seen": 100.0}, 120, Due.NOTHING, 125),
+        ({"seen": 100.0}, 125, Due.PING, 135),
+        ({"seen": 100.0, "pinged": 125.0}, 130, Due.NOTHING, 135),
+        ({"seen": 100.0, "pinged": 125.0}, 135, Due.NO_PONG, 135),
+        ({"seen": 126.0, "pinged": 125.0}, 135, Due.NOTHING, 151),
+        ({"seen": 100.0, "unfinished": 60.0}, 110, Due.NOTHING, 120),
+        ({"seen": 119.0, "unfinished": 60.0}, 120, Due.UNFINISHED, 120),
+        ({"seen": 100.0, "stalled": 99.0}, 103, Due.NOTHING, 104),
+        ({"seen": 100.0, "stalled": 99.0}, 104, Due.STALLED, 104),
+    ],
+)
+def test_what_is_due(setting: dict[str, float], now: float, due: Due, again: float) -> None:
+    deadlines = Deadlines()
+    for name, value in setting.items():
+        setattr(deadlines, name, value)
+    assert deadlines.check(now, LIMITS, left=0) == (due, again)
+
+
+def test_a_kernel_that_takes_some_bytes_has_its_time_anew() -> None:
+    deadlines = Deadlines()
+    deadlines.seen = 100
+    deadlines.stall(100, 5000)
+    assert deadlines.check(104, LIMITS, left=4000).again == 109
+    assert deadlines.check(108, LIMITS, left=4000).due is Due.NOTHING
+    assert deadlines.check(109, LIMITS, left=4000).due is Due.STALLED
+
+
+def test_silence_of_one_that_is_not_read_is_not_held_against_it() -> None:
+    deadlines = Deadlines()
+    deadlines.seen, deadlines.pinged, deadlines.unfinished = 100, 125, 90
+    deadlines.excuse(200)
+    assert deadlines.check(200, LIMITS, left=0) == (Due.NOTHING, 225)
+
+
+class Source:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def hold(self) -> None:
+        self.calls.append("hold")
+
+    def read_on(self) -> None:
+        self.calls.append("read on")
+
+
+@pytest.mark.parametrize(("size", "most"), [(0, 4), (300, 4)], ids=["by number", "by bytes"])
+def test_an_inbox_holds_its_source_when_full_and_reads_on_when_half_empty(size: int, most: int) -> None:
+    source = Source()
+    inbox: Inbox[int] = Inbox(source, Limits(max_inbox=4 if not size else 1000, max_inbox_size=1200))
+    for number in range(most - 1):
+        inbox.put(number, size)
+    assert source.calls == []
+    inbox.put(most - 1, size)
+    assert source.calls == ["hold"]
+    inbox.take()
+    assert source.calls == ["hold"]
+    inbox.take()
+    assert source.calls == ["hold", "read on"]
+    assert [inbox.take() for _ in range(len(inbox))] == [2, 3]

@@ -1,0 +1,111 @@
+"""The law of the code: which way imports point, how large files are, what is public."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import hubbub
+import hubbub.asgi
+
+SOURCE = Path(hubbub.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+MODULES = ["hubbub", *(m.name for m in pkgutil.walk_packages(hubbub.__path__, "hubbub.") if "__main__" not in m.name)]
+
+# What each part of the package may import of it, beside its own folder.
+COMMON = {"errors", "limits", "logs", "native", "supervision"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "limits": {"errors"},
+    "logs": set(),
+    "native": {"errors"},
+    "supervision": {"logs"},
+    "wire": {"errors"},
+    "hub": COMMON | {"wire"},
+    "server": COMMON | {"wire", "hub"},
+    "asgi": COMMON | {"wire", "hub", "server"},
+    "demo": {"", "asgi", "supervision"},
+    "cli": {"", "asgi", "server", "native", "logs", "demo"},
+    "__main__": {"errors", "cli"},
+    "": {"errors", "hub", "limits", "server", "wire"},
+}
+NEVER_IN_WIRE = {"asyncio", "socket", "ssl", "time", "random", "secrets", "threading", "os", "logging", "select"}
+
+
+def part(path: Path) -> str:
+    inside = path.relative_to(SOURCE)
+    return "" if inside.name == "__init__.py" and len(inside.parts) == 1 else inside.parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, by its full name; `from hubbub import native` counts as hubbub.native."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if node.module == "hubbub":
+                modules = {name.removeprefix("hubbub.") for name in MODULES}
+                found |= {f"hubbub.{a.name}" if a.name in modules else "hubbub" for a in node.names}
+            else:
+                found.add(str(node.module))
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_one_way(path: Path) -> None:
+    own = part(path)
+    for name in imports(path):
+        if name.partition(".")[0] == "hubbub":
+            other = name.split(".")[1] if "." in name else ""
+            assert other == own or other in ALLOWED[own], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "wire").glob("*.py")), ids=lambda path: path.name)
+def test_wire_knows_no_loops_sockets_clocks_or_chance(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imports(path)} & NEVER_IN_WIRE
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_and_functions_are_small(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) < 500
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            size = (node.end_lineno or 0) - node.body[0].lineno
+            assert size < 60, f"{path.name}: {node.name} has {size} lines"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_file_says_what_it_is_and_what_it_offers(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree)
+    assert any(isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__" for n in tree.body)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_a_module_offers_exists_and_is_said_once(name: str) -> None:
+    module = importlib.import_module(name)
+    assert len(module.__all__) == len(set(module.__all__))
+    for item in module.__all__:
+        assert hasattr(module, item)
+        assert not item.startswith("_")
+
+
+@pytest.mark.parametrize("module", [hubbub, hubbub.asgi])
+def test_everything_public_has_a_docstring(module: object) -> None:
+    for name in module.__all__:  # type: ignore[attr-defined]
+        item = getattr(module, name)
+        assert item.__doc__, name
+        for inner, member in vars(item).items():
+            if not inner.startswith("_") and callable(member):
+                assert member.__doc__ or getattr(item.__mro__[1], inner, None), f"{name}.{inner}"
+
+
+def test_the_package_is_typed() -> None:
+    assert (SOURCE / "py.typed").exists()
