@@ -1,4 +1,4 @@
-"""The README's chart, from the runs of one workload: a share of the floor for each server, as SVG for light and dark."""
+"""The README's chart, from the runs of one workload: each server's share of the floor, as SVG for light and dark."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def draw(runs: dict[str, list[dict[str, float]]]) -> str:
     height = 60 + (len(rows) + 1) * ROW
     title = "One room of 1,000, 64 bytes, one message at a time: deliveries per second as a share of a C loop of send()"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title)}">'
         f"<style>{STYLE}</style>"
         f'<text class="soft" x="10" y="22">{escape(title)}</text>{"".join(parts)}</svg>\n'
     )

@@ -86,7 +86,16 @@ def build() -> None:
     BUILD.mkdir(exist_ok=True)
     compiler = os.environ.get("CC", "cc")
     for name in ("reader", "floor"):
-        command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(BUILD / name), str(HERE / f"native/{name}.c")]
+        command = [
+            compiler,
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-o",
+            str(BUILD / name),
+            str(HERE / f"native/{name}.c"),
+        ]
         try:
             subprocess.run(command, check=True)
         except FileNotFoundError:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncIterator
 
 import pytest
+
 from support.client import RawClient
 
 

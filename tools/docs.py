@@ -1,7 +1,7 @@
 """Writes the pages of the docs that follow from the code: reference.md, limits.md and command-line.md.
 
-    python tools/docs.py          write them
-    python tools/docs.py --check  exit with 1 if one of them is out of date
+python tools/docs.py          write them
+python tools/docs.py --check  exit with 1 if one of them is out of date
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def pages() -> dict[str, str]:
 
 def reference() -> str:
     listed = {name for names in GROUPS.values() for name in names}
-    assert listed == set(hubbub.__all__), f"not in a group of the reference, or not public: {listed ^ set(hubbub.__all__)}"
+    assert listed == set(hubbub.__all__), (
+        f"not in a group of the reference, or not public: {listed ^ set(hubbub.__all__)}"
+    )
     parts = [MADE, "# Reference\n", "Everything public is in `hubbub` and `hubbub.asgi`; all else may change.\n"]
     for group, names in GROUPS.items():
         parts.append(f"## {group}\n")
@@ -126,7 +128,9 @@ def asgi_inner(item: type) -> set[str]:
     """What a public class has for this library alone."""
     if item is hubbub.asgi.WebSocketProtocol:
         return {name for name in vars(item) if name not in ("limits", "compression", "hub")}
-    return {hubbub.Hub: {"adopt", "forget", "catch_up"}, hubbub.Socket: {"end"}, hubbub.Server: {"start"}}.get(item, set())
+    return {hubbub.Hub: {"adopt", "forget", "catch_up"}, hubbub.Socket: {"end"}, hubbub.Server: {"start"}}.get(
+        item, set()
+    )
 
 
 def limits() -> str:
@@ -183,7 +187,9 @@ def command_line() -> str:
         parts += [f"## hubbub {name}\n", f"```\n{usage}\n```\n", doc(command.callback)]
         parts += ["| option | variable | default | what it does |", "|---|---|---|---|"]
         for param in command.params:
-            flags = ", ".join(f"`{flag}`" for flag in param.opts) if param.opts[0].startswith("-") else param.name.upper()
+            flags = (
+                ", ".join(f"`{flag}`" for flag in param.opts) if param.opts[0].startswith("-") else param.name.upper()
+            )
             default = "" if param.default is None or callable(param.default) else str(param.default)
             parts.append(f"| {flags} | `{param.envvar}` | {default} | {getattr(param, 'help', '') or ''} |")
         parts.append("")

@@ -6,6 +6,7 @@ import asyncio
 import struct
 
 import pytest
+
 from support.client import RawClient, encode
 from support.target import MIB, attacked
 

@@ -9,6 +9,7 @@ import struct
 import zlib
 
 import pytest
+
 from support.client import RawClient, encode
 from support.target import MIB, Target, attacked
 

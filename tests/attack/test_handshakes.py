@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from support.client import HEAD, KEY, RawClient, encode
 from support.target import MIB, attacked
 

@@ -7,12 +7,12 @@ import logging
 from typing import Any
 
 import pytest
-from support.client import RawClient, encode
-from support.outlets import MemorySocket, turns
-from support.serving import Echo, Recorder, serving, until
 
 import hubbub
 from hubbub.logs import PeerLog
+from support.client import RawClient, encode
+from support.outlets import MemorySocket, turns
+from support.serving import Echo, Recorder, serving, until
 
 
 def limited(**limits: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+
 from support.client import HEAD, RawClient, encode
 from support.target import attacked
 

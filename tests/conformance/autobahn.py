@@ -27,12 +27,17 @@ WHOLE = [["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*", "12.*"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help='such as "6.*" or 9.3.1; left out, all 517')
-    parser.add_argument("--quick", action="store_true", help="sections 1 to 7 and 10, and some of 12 and 13: 20 seconds")
+    parser.add_argument(
+        "--quick", action="store_true", help="sections 1 to 7 and 10, and some of 12 and 13: 20 seconds"
+    )
     parser.add_argument("--loop", default="auto", help="the server's event loop: auto, uvloop or asyncio")
     chosen = parser.parse_args()
     groups = [chosen.cases] if chosen.cases else [QUICK] if chosen.quick else WHOLE
     wstest = subprocess.run(
-        [sys.executable, str(ROOT / "tools/wstest.py"), str(CACHE / "wstest")], stdout=subprocess.PIPE, text=True, check=False
+        [sys.executable, str(ROOT / "tools/wstest.py"), str(CACHE / "wstest")],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     if wstest.returncode:
         sys.exit(wstest.returncode)

@@ -8,13 +8,13 @@ import struct
 from typing import Any
 
 import pytest
-from support.asgi_servers import uvicorn_serving
-from support.client import RawClient, encode
-from support.serving import until
 
 import hubbub
 import hubbub.asgi
 from hubbub.asgi.conversation import MOVES, Stage, advance
+from support.asgi_servers import uvicorn_serving
+from support.client import RawClient, encode
+from support.serving import until
 
 
 class App:
@@ -297,7 +297,9 @@ async def test_uvicorns_own_settings_are_obeyed() -> None:
 async def test_compression_is_uvicorns_setting() -> None:
     offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
     async with uvicorn_serving(App(echo)) as (port, _):
-        assert "permessage-deflate" in (await RawClient.connect(port, headers=offer)).headers["sec-websocket-extensions"]
+        assert (
+            "permessage-deflate" in (await RawClient.connect(port, headers=offer)).headers["sec-websocket-extensions"]
+        )
     async with uvicorn_serving(App(echo), ws_per_message_deflate=False) as (port, _):
         assert "sec-websocket-extensions" not in (await RawClient.connect(port, headers=offer)).headers
 

@@ -1,4 +1,4 @@
-"""`hubbub.asgi.socket`: an endpoint's connection in channels, on uvicorn with hubbub and on servers that know nothing of it."""
+"""`hubbub.asgi.socket`: endpoints' connections in channels, on uvicorn with hubbub and on other servers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
-from support.asgi_servers import hypercorn_serving, uvicorn_serving
-from support.client import RawClient
-from support.serving import until
 
 import hubbub
 import hubbub.asgi
+from support.asgi_servers import hypercorn_serving, uvicorn_serving
+from support.client import RawClient
+from support.serving import until
 
 SERVERS = ["hubbub", "websockets-sansio", "wsproto", "hypercorn"]
 

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
+import hubbub
 from support.client import RawClient
 from support.outlets import MemorySocket
 from support.serving import ChannelHandler, Recorder, serving, until
-
-import hubbub
 
 SHARDS = {"small": 1, "medium": 4, "large": 7}
 

@@ -13,15 +13,17 @@ import aiohttp
 import picows
 import pytest
 import websockets.asyncio.client
-from support.processes import running
-from support.serving import Echo, Recorder, serving, until
 
 import hubbub
+from support.processes import running
+from support.serving import Echo, Recorder, serving, until
 
 ROOT = Path(__file__).parents[2]
 LONG = "long enough to be compressed " * 100
 
-compressions = pytest.mark.parametrize("compression", [None, hubbub.Deflate(), hubbub.Deflate(client_context_takeover=True)])
+compressions = pytest.mark.parametrize(
+    "compression", [None, hubbub.Deflate(), hubbub.Deflate(client_context_takeover=True)]
+)
 
 
 @compressions

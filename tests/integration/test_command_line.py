@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.processes import running
-from support.serving import Recorder, serving, until
 from typer.main import get_command
 
 import hubbub
 from hubbub.cli import app
+from support.processes import running
+from support.serving import Recorder, serving, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HUBBUB = [sys.executable, "-m", "hubbub"]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, expect
+
 from support.browser import chromium, needs_chromium
 from support.client import RawClient
 from support.processes import running

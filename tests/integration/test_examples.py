@@ -10,11 +10,11 @@ from types import ModuleType
 
 import httpx
 import pytest
+
 from support.asgi_servers import uvicorn_serving
 from support.client import RawClient
 from support.processes import running
 from support.serving import serving, until
-
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -51,7 +51,10 @@ async def test_chat() -> None:
 
 async def test_fastapi_chat() -> None:
     example = load("fastapi_chat")
-    async with uvicorn_serving(example.app) as (port, _), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+    async with (
+        uvicorn_serving(example.app) as (port, _),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
         ann = await RawClient.connect(port, "/rooms/lobby?name=ann")
         await until(lambda: example.hub.count("lobby") == 1)
         bob = await RawClient.connect(port, "/rooms/lobby?name=bob")
@@ -88,3 +91,4 @@ async def test_ticker() -> None:
         first = await client.read()
         assert isinstance(first, str)
         assert re.fullmatch(r"tick \d+", first)
+        client.kill()

@@ -9,11 +9,11 @@ import threading
 from typing import Any
 
 import pytest
-from support.client import HEAD, RawClient, encode
-from support.serving import Echo, Recorder, serving, until
 
 import hubbub
 from hubbub import Cause
+from support.client import HEAD, RawClient, encode
+from support.serving import Echo, Recorder, serving, until
 
 
 class Async(Recorder):
@@ -91,7 +91,9 @@ async def test_messages_behind_the_handshake_in_one_packet_arrive_after_opened()
 
 
 @pytest.mark.parametrize("callback", ["opened", "message", "async message"])
-async def test_a_callback_that_raises_costs_its_connection_only(callback: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_callback_that_raises_costs_its_connection_only(
+    callback: str, caplog: pytest.LogCaptureFixture
+) -> None:
     class Sync(Recorder):
         def opened(self) -> None:
             if callback == "opened" and len(self.everyone) == 2:
@@ -295,7 +297,9 @@ async def test_several_threads_write_whole_messages_each_in_its_own_order() -> N
         client = await RawClient.connect(server.port)
         socket = handler.everyone[0].socket
         threads = [
-            threading.Thread(target=lambda name=name: [socket.write(f"{name}:{n}:" + name * (n % 700)) for n in range(300)])
+            threading.Thread(
+                target=lambda name=name: [socket.write(f"{name}:{n}:" + name * (n % 700)) for n in range(300)]
+            )
             for name in "abcd"
         ]
         for thread in threads:

@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
+import hubbub
 from support.client import RawClient, encode
 from support.processes import running
 from support.serving import until
-
-import hubbub
 
 PROGRAM = Path(__file__).parents[1] / "support" / "program.py"
 LOOPS = ["uvloop", "asyncio"]

@@ -7,11 +7,11 @@ import socket
 from typing import Any
 
 import pytest
-from support.client import RawClient
-from support.serving import ChannelHandler, Echo, serving, until
 
 import hubbub
 from hubbub.server import listener
+from support.client import RawClient
+from support.serving import ChannelHandler, Echo, serving, until
 
 
 async def echoes(port: int) -> bool:
@@ -39,7 +39,9 @@ async def test_a_sweep_that_fails_is_started_again(
     limits = hubbub.Limits(ping_interval=0.05, pong_timeout=5)
     async with serving(Echo.fresh(), limits=limits) as server:
         bad, good = await RawClient.connect(server.port), await RawClient.connect(server.port)
-        connection: Any = next(c for c in server._context.connections if c.peer() == bad.writer.get_extra_info("sockname"))
+        connection: Any = next(
+            c for c in server._context.connections if c.peer() == bad.writer.get_extra_info("sockname")
+        )
         monkeypatch.setattr(type(connection), "check", failing_once(type(connection).check, connection))
         assert await good.frame() == (0x89, b"")
     assert "the sweep failed" in caplog.text

@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.client import HEAD, RawClient, encode
-from support.serving import Echo, Recorder, serving, until
 
 import hubbub
 from hubbub import Cause
+from support.client import HEAD, RawClient, encode
+from support.serving import Echo, Recorder, serving, until
 
 SOON = 0.1  # seconds
 

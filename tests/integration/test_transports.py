@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import trustme
-from support.client import RawClient
-from support.serving import Echo, Recorder, serving, until
 
 import hubbub
+from support.client import RawClient
+from support.serving import Echo, Recorder, serving, until
 
 
 @pytest.fixture(scope="module")

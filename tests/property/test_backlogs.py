@@ -14,7 +14,9 @@ steps = st.lists(
 
 
 @given(steps, st.sampled_from(Overflow))
-def test_every_frame_is_taken_or_counted_and_in_order(sequence: list[tuple[int, str | None, bool, int]], policy: Overflow) -> None:
+def test_every_frame_is_taken_or_counted_and_in_order(
+    sequence: list[tuple[int, str | None, bool, int]], policy: Overflow
+) -> None:
     total = TotalBacklog()
     backlog = Backlog(LIMIT, 10_000, policy, total)
     given_in, taken, dropped, messages = [], [], 0, 0

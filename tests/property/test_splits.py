@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.client import encode
 
 from hubbub.errors import HandshakeError
 from hubbub.wire import Agreed, Failure, HandshakeReader, Protocol, Request
+from support.client import encode
 
 AGREED = st.none() | st.builds(
     Agreed,
@@ -44,12 +45,19 @@ def messages(draw: Any) -> bytes:
 
 
 frames = st.builds(
-    encode, st.integers(0, 15), payloads, fin=st.booleans(), rsv=st.sampled_from([0, 0, 0, 4, 2, 1]), key=st.none() | keys
+    encode,
+    st.integers(0, 15),
+    payloads,
+    fin=st.booleans(),
+    rsv=st.sampled_from([0, 0, 0, 4, 2, 1]),
+    key=st.none() | keys,
 )
 closes = st.builds(
     lambda code, reason: encode(8, code.to_bytes(2, "big") + reason), st.integers(990, 5010), st.binary(max_size=123)
 )
-streams = st.lists(messages() | messages() | messages() | frames | closes | st.binary(max_size=20), max_size=6).map(b"".join)
+streams = st.lists(messages() | messages() | messages() | frames | closes | st.binary(max_size=20), max_size=6).map(
+    b"".join
+)
 
 
 @st.composite
@@ -82,7 +90,7 @@ def events(chunks: list[bytes], agreed: Agreed | None) -> list[object]:
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(places)]
 
 
 @given(corrupted(), AGREED, st.lists(st.integers(0, 5000), max_size=8))

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import uvicorn
-from support.client import RawClient
-from support.serving import until
 
 import hubbub.asgi
+from support.client import RawClient
+from support.serving import until
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,9 @@ HEAD = (
 )
 
 
-def encode(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, key: bytes | None = b"\x01\x02\x03\x04") -> bytes:
+def encode(
+    opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, key: bytes | None = b"\x01\x02\x03\x04"
+) -> bytes:
     """A frame as a client sends it; `key=None` leaves it unmasked."""
     head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
     bit = 0x80 if key is not None else 0

@@ -7,14 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from support.client import RawClient
-
 import hubbub
+from support.client import RawClient
 
 
 @contextlib.asynccontextmanager
 async def serving(handler: Any, **settings: Any) -> AsyncIterator[hubbub.Server]:
-    """`hubbub.serve` on a free port; raw clients that the test leaves behind are cut first, so that it stops at once."""
+    """`hubbub.serve` on a free port; raw clients that are left are cut first, for a quick stop."""
     if not settings.keys() & {"uds", "sockets"}:
         settings.setdefault("port", 0)
     async with hubbub.serve(handler, **settings) as server:
@@ -31,7 +30,7 @@ async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
 
 
 class Recorder(hubbub.Handler):
-    """Records every callback, in `events` of its own and in `everyone`, which the test makes anew by `Recorder.fresh()`."""
+    """Records every callback, in `events` of its own and itself in `everyone` of the class that `fresh` made."""
 
     everyone: list[Recorder]
 

@@ -53,7 +53,10 @@ def test_lines_about_peers_are_counted_above_their_rate(caplog: pytest.LogCaptur
     caplog.clear()
     now = 1.0
     log.write(logging.INFO, "next")
-    assert [record.getMessage() for record in caplog.records] == ["7 more log lines about peers were suppressed", "next"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "7 more log lines about peers were suppressed",
+        "next",
+    ]
 
 
 def test_an_errors_traceback_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -91,7 +94,9 @@ async def test_supervision_ends_when_it_is_cancelled() -> None:
         await task
 
 
-@pytest.mark.parametrize(("wish", "built", "chosen"), [("", True, True), ("", False, False), ("0", True, False), ("1", True, True)])
+@pytest.mark.parametrize(
+    ("wish", "built", "chosen"), [("", True, True), ("", False, False), ("0", True, False), ("1", True, True)]
+)
 def test_the_twin_is_chosen_openly(wish: str, built: bool, chosen: bool) -> None:
     assert native.choose({"HUBBUB_NATIVE": wish}, built) is chosen
 
@@ -99,7 +104,7 @@ def test_the_twin_is_chosen_openly(wish: str, built: bool, chosen: bool) -> None
 def test_a_twin_that_is_not_there_is_no_silent_choice() -> None:
     with pytest.raises(hubbub.Misuse, match="demands the compiled part"):
         native.choose({"HUBBUB_NATIVE": "1"}, built=False)
-    with pytest.raises(hubbub.Misuse, match="0 .* or 1"):
+    with pytest.raises(hubbub.Misuse, match=r"0 .* or 1"):
         native.choose({"HUBBUB_NATIVE": "yes"}, built=True)
 
 

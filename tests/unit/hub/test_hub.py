@@ -8,11 +8,11 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
-from support.outlets import MemorySocket, turns
-from support.serving import until
 
 import hubbub
 from hubbub import Hub, LimitReached, Limits, Misuse, Overloaded
+from support.outlets import MemorySocket, turns
+from support.serving import until
 
 
 async def test_everything_of_one_turn_leaves_in_one_send() -> None:
@@ -135,7 +135,7 @@ async def test_a_full_mailbox_raises_at_once_on_the_loop() -> None:
     hub.join("room", user)
     for number in range(3):
         hub.broadcast("room", str(number))
-    with pytest.raises(Overloaded, match="max_mailbox|3 messages"):
+    with pytest.raises(Overloaded, match=r"max_mailbox|3 messages"):
         hub.broadcast("room", "too many", timeout=60)
     assert hub.statistics().drops == {"overloaded": 1}
     await until(lambda: len(user.texts) == 3)
@@ -267,7 +267,9 @@ async def test_statistics_are_frozen_and_add_up() -> None:
     assert (hub.statistics().connections, hub.statistics().memberships) == (0, 0)
 
 
-async def test_a_failing_writer_is_started_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_writer_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     hub, user = Hub(), MemorySocket()
     hub.join("room", user)
     work, failures = hub._writers._work, iter([MemoryError("none left"), MemoryError("none left")])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.outlets import MemorySocket, turns
-from support.serving import until
 
 import hubbub
 from hubbub import Hub, Limits
 from hubbub.hub.outlet import total_backlog
+from support.outlets import MemorySocket, turns
+from support.serving import until
 
 TEXT = hubbub.text("12345678")  # ten bytes as a frame
 

@@ -52,7 +52,9 @@ def test_the_first_offer_that_can_be_met_wins_over_several_headers() -> None:
 
 
 def test_settings_bound_what_is_agreed() -> None:
-    assert answer("permessage-deflate", client_context_takeover=True) == "permessage-deflate; server_no_context_takeover"
+    assert (
+        answer("permessage-deflate", client_context_takeover=True) == "permessage-deflate; server_no_context_takeover"
+    )
     assert answer("permessage-deflate; client_no_context_takeover", client_context_takeover=True) == PLAIN
     small = answer("permessage-deflate; client_max_window_bits", client_window_bits=11, server_window_bits=12)
     assert small == f"{PLAIN}; server_max_window_bits=12; client_max_window_bits=11"

@@ -131,7 +131,19 @@ def test_another_protocol_is_refused(protocol: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["hi", ": value", "na me: x", "name : x", " folded: x", "\tfolded", "a: b\x00c", "a: \x1b[31m", "a: b\rc", "ä: x", "a: \x7f"],
+    [
+        "hi",
+        ": value",
+        "na me: x",
+        "name : x",
+        " folded: x",
+        "\tfolded",
+        "a: b\x00c",
+        "a: \x1b[31m",
+        "a: b\rc",
+        "ä: x",
+        "a: \x7f",
+    ],
 )
 def test_a_header_line_that_is_none_is_refused(line: str) -> None:
     assert cause(head(lines=(line,))) == ("headers", 400)
@@ -197,7 +209,9 @@ def test_what_follows_the_head_is_kept() -> None:
 
 
 def test_headers_are_found_whatever_their_case() -> None:
-    request = read(head(lines=("X-Thing: one", "x-thing: two", "Sec-WebSocket-Protocol: a, b", "sec-websocket-protocol: c")))
+    request = read(
+        head(lines=("X-Thing: one", "x-thing: two", "Sec-WebSocket-Protocol: a, b", "sec-websocket-protocol: c"))
+    )
     assert request is not None
     headers = request.headers
     assert headers["x-THING"] == "one, two"
@@ -226,7 +240,9 @@ def test_the_answer_has_what_was_chosen() -> None:
     assert b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n" in answer
 
 
-@pytest.mark.parametrize(("name", "value"), [("X", "a\r\nB: c"), ("X\r\nB", "c"), ("X", "a\nb"), ("", "a"), ("X", "\x00")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("X", "a\r\nB: c"), ("X\r\nB", "c"), ("X", "a\nb"), ("", "a"), ("X", "\x00")]
+)
 def test_headers_cannot_be_injected(name: str, value: str) -> None:
     request = read(head())
     assert request is not None

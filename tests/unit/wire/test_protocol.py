@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from support.client import encode
 
 import hubbub
 from hubbub.wire import TRANSITIONS, Close, Failure, Protocol, State, Trigger, diagram
+from support.client import encode
 
 
 def in_state(state: State) -> Protocol:

@@ -7,10 +7,10 @@ import zlib
 from typing import Any
 
 import pytest
-from support.client import encode
 
 from hubbub.errors import InvalidPayload, MessageTooBig, PeerError, PolicyViolation, ProtocolError
 from hubbub.wire import Agreed, Close, Event, Failure, Ping, Pong, Protocol
+from support.client import encode
 
 BOTH = Agreed(server_window_bits=15, client_window_bits=15, client_context_takeover=False)
 
@@ -48,7 +48,7 @@ def test_several_messages_in_one_read_and_one_that_is_not_finished() -> None:
 
 def test_fragments_are_put_together_with_control_frames_between_them() -> None:
     parts = [
-        encode(1, "fr".encode(), fin=False),
+        encode(1, b"fr", fin=False),
         encode(9, b"?"),
         encode(0, "ü".encode()[:1], fin=False),
         encode(10, b"!"),
@@ -127,7 +127,9 @@ def test_text_that_ends_within_a_character_fails_at_its_end() -> None:
 
 @pytest.mark.parametrize("size", [1001, 65536, 2**40])
 def test_a_frame_that_is_too_big_fails_at_its_length(size: int) -> None:
-    start = encode(2, b"")[:1] + (b"\xfe" + size.to_bytes(2, "big") if size < 65536 else b"\xff" + size.to_bytes(8, "big"))
+    start = encode(2, b"")[:1] + (
+        b"\xfe" + size.to_bytes(2, "big") if size < 65536 else b"\xff" + size.to_bytes(8, "big")
+    )
     assert fault(start)[0] is MessageTooBig
 
 
