@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format conformance conformance-quick bench bench-quick fuzz docs docs-serve package system clean
+.PHONY: help demo test check format conformance conformance-quick bench bench-quick chart fuzz docs docs-serve package system clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -39,6 +39,9 @@ bench: $(VENV)/dev.stamp ## one room against the C floor, idle memory, accept ra
 
 bench-quick: $(VENV)/dev.stamp ## the same with fewer and shorter runs
 	@$(BIN)/python benchmarks/run.py --quick
+
+chart: $(VENV)/dev.stamp ## the same, and the README's chart from it
+	@$(BIN)/python benchmarks/run.py --chart
 
 fuzz: $(VENV)/dev.stamp ## the property tests, with a hundred times the examples
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/property --timeout 1800

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import uvloop
@@ -20,6 +21,7 @@ async def room(connection: ServerConnection) -> None:
 
 
 async def main() -> None:
+    logging.disable()  # it would complain of the load's abrupt end
     port = int(sys.argv[1])
     async with serve(room, "127.0.0.1", port, compression=None, ping_interval=None, backlog=4096) as server:
         await server.serve_forever()

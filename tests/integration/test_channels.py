@@ -13,6 +13,7 @@ import pytest
 
 import hubbub
 from support.client import RawClient
+from support.loops import event_loop_policy  # noqa: F401
 from support.outlets import MemorySocket
 from support.serving import ChannelHandler, Recorder, serving, until
 

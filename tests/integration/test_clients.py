@@ -15,6 +15,7 @@ import pytest
 import websockets.asyncio.client
 
 import hubbub
+from support.loops import event_loop_policy  # noqa: F401
 from support.processes import running
 from support.serving import Echo, Recorder, serving, until
 

@@ -10,6 +10,7 @@ import pytest
 import hubbub
 from hubbub import Cause
 from support.client import HEAD, RawClient, encode
+from support.loops import event_loop_policy  # noqa: F401
 from support.serving import Echo, Recorder, serving, until
 
 SOON = 0.1  # seconds
