@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from support.client import RawClient
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
+    """The event loop of a test; modules that set BOTH_LOOPS run theirs on uvloop as well."""
+    factories: dict[str, Any] = {"asyncio": asyncio.new_event_loop}
+    if isinstance(item, pytest.Function) and getattr(item.module, "BOTH_LOOPS", False):
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            factories["uvloop"] = uvloop.new_event_loop
+    return factories
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

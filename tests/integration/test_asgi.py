@@ -14,8 +14,9 @@ import hubbub.asgi
 from hubbub.asgi.conversation import MOVES, Stage, advance
 from support.asgi_servers import uvicorn_serving
 from support.client import RawClient, encode
-from support.loops import event_loop_policy  # noqa: F401
 from support.serving import until
+
+BOTH_LOOPS = True
 
 
 class App:

@@ -15,8 +15,9 @@ import hubbub
 import hubbub.asgi
 from support.asgi_servers import hypercorn_serving, uvicorn_serving
 from support.client import RawClient
-from support.loops import event_loop_policy  # noqa: F401
 from support.serving import until
+
+BOTH_LOOPS = True
 
 SERVERS = ["hubbub", "websockets-sansio", "wsproto", "hypercorn"]
 

@@ -13,9 +13,10 @@ import pytest
 
 import hubbub
 from support.client import RawClient
-from support.loops import event_loop_policy  # noqa: F401
 from support.outlets import MemorySocket
 from support.serving import ChannelHandler, Recorder, serving, until
+
+BOTH_LOOPS = True
 
 SHARDS = {"small": 1, "medium": 4, "large": 7}
 

@@ -15,9 +15,10 @@ import pytest
 import websockets.asyncio.client
 
 import hubbub
-from support.loops import event_loop_policy  # noqa: F401
 from support.processes import running
 from support.serving import Echo, Recorder, serving, until
+
+BOTH_LOOPS = True
 
 ROOT = Path(__file__).parents[2]
 LONG = "long enough to be compressed " * 100

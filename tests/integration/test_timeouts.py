@@ -10,8 +10,9 @@ import pytest
 import hubbub
 from hubbub import Cause
 from support.client import HEAD, RawClient, encode
-from support.loops import event_loop_policy  # noqa: F401
 from support.serving import Echo, Recorder, serving, until
+
+BOTH_LOOPS = True
 
 SOON = 0.1  # seconds
 

@@ -12,8 +12,9 @@ import trustme
 
 import hubbub
 from support.client import RawClient
-from support.loops import event_loop_policy  # noqa: F401
 from support.serving import Echo, Recorder, serving, until
+
+BOTH_LOOPS = True
 
 
 @pytest.fixture(scope="module")

@@ -163,6 +163,8 @@ class Listener:
         """Stop accepting."""
         if self._server is not None:
             self._server.close()
+        elif self._bind is not None:
+            self.socket.close()  # it was never opened
         if self._path and self._bind is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)

@@ -78,7 +78,7 @@ def run(
         raise Misuse(f"workers is a whole number from 1, not {workers}")
     if workers == 1:
         settings |= {"host": host, "port": port, "uds": uds, "sockets": sockets, "reuse_port": reuse_port}
-        return _run_one(handler, settings, factory, started)
+        return _run_one(handler, settings, factory, started, _at_once)
     if hub is not None:
         raise Misuse("a hub's channels live in one process: use workers=1 with a hub")
     if uds or sockets:
@@ -88,7 +88,7 @@ def run(
         workers,
         [host] if isinstance(host, str) else list(host),
         DEFAULT_PORT if port is None else port,
-        lambda chosen: _run_one(handler, settings | {"port": chosen}, factory, started),
+        lambda chosen: _run_one(handler, settings | {"port": chosen}, factory, started, _not_at_all),
     )
 
 
@@ -97,16 +97,19 @@ def _run_one(
     settings: dict[str, Any],
     factory: Callable[[], asyncio.AbstractEventLoop],
     started: Callable[[Server], None] | None,
+    again: Callable[[int], None],
 ) -> None:
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve_until_signal(partial(serve, handler, **settings), started))
+        runner.run(_serve_until_signal(partial(serve, handler, **settings), started, again))
 
 
-async def _serve_until_signal(make: Callable[[], serve], started: Callable[[Server], None] | None) -> None:
+async def _serve_until_signal(
+    make: Callable[[], serve], started: Callable[[Server], None] | None, again: Callable[[int], None]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
-        loop.add_signal_handler(number, _on_signal, number, stop)
+        loop.add_signal_handler(number, _on_signal, number, stop, again)
     async with make() as server:
         for url in server.urls:
             logger.info("listening on %s (%s, %s)", url, type(loop).__module__.partition(".")[0], native.describe())
@@ -116,8 +119,17 @@ async def _serve_until_signal(make: Callable[[], serve], started: Callable[[Serv
         logger.info("stopping: a second signal exits at once")
 
 
-def _on_signal(number: int, stop: asyncio.Event) -> None:
+def _on_signal(number: int, stop: asyncio.Event, again: Callable[[int], None]) -> None:
     if stop.is_set():
-        sys.stderr.flush()
-        os._exit(128 + number)
+        again(number)
     stop.set()
+
+
+def _at_once(number: int) -> None:
+    sys.stderr.flush()
+    os._exit(128 + number)
+
+
+def _not_at_all(number: int) -> None:
+    """A worker's second signal is the first one again: a terminal, or a service manager, sends it to every process,
+    and the parent passes it on. When a second one comes to the parent, that kills."""

@@ -107,6 +107,8 @@ class serve:  # noqa: N801  it is called like a function
                 again = partial(bind_unix, self._uds)
                 listeners.append(Listener(again(), again, protocol, None, timeout))
             for listening in self._sockets:
+                if listening.type != socket.SOCK_STREAM:
+                    raise Misuse(f"a server listens on stream sockets, not on {listening}")
                 of_tcp = None if listening.family == socket.AF_UNIX else self._ssl
                 listeners.append(Listener(listening, None, protocol, of_tcp, timeout))
         except BaseException:
@@ -153,8 +155,13 @@ class Server:
 
     async def start(self) -> None:
         """Begin to accept. `async with serve(...)` does it."""
-        for listener in self._listeners:
-            await listener.open()
+        try:
+            for listener in self._listeners:
+                await listener.open()
+        except BaseException:
+            for listener in self._listeners:
+                listener.close()
+            raise
         self._context.start()
         start = self._context.loop.create_task
         self._watches = [start(supervise("a listener", listener.watch)) for listener in self._listeners]

@@ -101,7 +101,8 @@ class Session(Connection):
         self._dispatch("dropped", count)
 
     def ended(self, closed: Closed) -> None:
-        self._dispatch("closed", closed)
+        if self._handler is not None:  # or making one had failed
+            self._dispatch("closed", closed)
 
     def _dispatch(self, callback: str, argument: Any) -> None:
         if self._task is None:
