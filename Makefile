@@ -21,7 +21,7 @@ check: $(VENV)/dev.stamp ## ruff, mypy --strict, pyright
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/pyright
-	@$(BIN)/pyright --ignoreexternal --verifytypes hubbub > $(VENV)/types.log || (tail -n 40 $(VENV)/types.log; exit 1)
+	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/pyright --ignoreexternal --verifytypes hubbub > $(VENV)/types.log || (tail -n 40 $(VENV)/types.log; exit 1)
 	@tail -n 3 $(VENV)/types.log
 
 format: $(VENV)/dev.stamp ## bring the code into the house's form

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 __all__ = ["PeerLog", "logger", "printable"]
 
-logger = logging.getLogger("hubbub")
+logger: logging.Logger = logging.getLogger("hubbub")
 
 _LONGEST = 200  # characters of a peer's text in one log line
 
@@ -31,7 +31,7 @@ class PeerLog:
         self._clock = clock
         self._second = -1
         self._count = 0
-        self.suppressed = 0  # lines of all time that were counted instead of written
+        self.suppressed: int = 0  # lines of all time that were counted instead of written
 
     def _allowed(self) -> bool:
         second = int(self._clock())

@@ -24,7 +24,7 @@ class Pauses:
         self._first = first
         self._longest = longest
         self._next = first
-        self.failures = 0
+        self.failures: int = 0
 
     def after(self, lasted: float) -> float:
         """The pause after a run that lasted so many seconds and then failed."""

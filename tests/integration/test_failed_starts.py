@@ -12,6 +12,8 @@ import hubbub
 from support.client import RawClient
 from support.serving import Echo, serving, until
 
+BOTH_LOOPS = True
+
 
 def bound(port: int = 0) -> socket.socket:
     made = socket.socket()

@@ -142,7 +142,7 @@ class WebSocketProtocol(Connection, asyncio.Protocol):  # Protocol: the type tha
 
     def _fail_application(self) -> None:
         if self.phase is Phase.DECIDING:
-            self.reason = self.reason or Closed(Cause.HANDLER_ERROR, 500, "the application failed")
+            self.because(Closed(Cause.HANDLER_ERROR, 500, "the application failed"))
             self.refuse(500, "application")
         elif self.phase is Phase.OPEN:
             self.socket.end(Closed(Cause.HANDLER_ERROR, 1011, "internal error"))

@@ -31,7 +31,7 @@ class Sender:
         self._held = 0  # bytes given to us and not yet sent
         self._sending: asyncio.Task[Any] | None = None
         self._loop = asyncio.get_running_loop()
-        self.outlet = Outlet(self, self, self._loop, limits, Counters())
+        self.outlet: Outlet = Outlet(self, self, self._loop, limits, Counters())
         self.outlet.start(None)
         task.add_done_callback(self._ended)
 

@@ -11,7 +11,7 @@ from hubbub.cli.options import version
 
 __all__ = ["app"]
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="hubbub",
     no_args_is_help=True,
     rich_markup_mode="markdown",

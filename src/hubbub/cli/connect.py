@@ -111,7 +111,7 @@ class Screen:
     def __init__(self) -> None:
         self._console = Console(highlight=False, soft_wrap=True)
         self._opened = time.perf_counter()
-        self.sent = 0.0
+        self.sent: float = 0.0
 
     def say(self, style: str, line: str) -> None:
         self._console.print(Text(line, style=style))

@@ -13,7 +13,7 @@ from hubbub.cli.options import Host, LogLevel, Port, set_up_logging
 
 __all__ = ["demo"]
 
-out = Console(highlight=False)
+out: Console = Console(highlight=False)
 
 
 def demo(

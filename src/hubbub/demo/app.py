@@ -13,7 +13,7 @@ import itertools
 import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import uvicorn
@@ -35,7 +35,7 @@ EVERYONE = ("everyone",)  # a channel that no page can name: theirs are strings
 COUNTS_INTERVAL = 1.0  # seconds between two reports of the live counts
 RATE_OVER = 5.0  # seconds that the rate of messages is the mean of
 
-hub = hubbub.Hub(limits=LIMITS)
+hub: hubbub.Hub = hubbub.Hub(limits=LIMITS)
 _ids = itertools.count(1)
 said: collections.deque[float] = collections.deque(maxlen=100_000)  # when each message of the last seconds was said
 
@@ -43,7 +43,7 @@ said: collections.deque[float] = collections.deque(maxlen=100_000)  # when each 
 class Protocol(hubbub.asgi.WebSocketProtocol):
     """uvicorn's WebSockets, within the demo's limits."""
 
-    limits = LIMITS
+    limits: ClassVar[hubbub.Limits | None] = LIMITS
 
 
 class Hello(msgspec.Struct, tag="hello"):
@@ -87,7 +87,7 @@ class Visit:
 
     def __init__(self, socket: hubbub.Socket) -> None:
         self.socket = socket
-        self.guest = Guest(next(_ids), "")
+        self.guest: Guest = Guest(next(_ids), "")
         self.channels: set[str] = set()  # of its own: a broken connection has left the hub's before we hear of it
 
     def take(self, data: str) -> None:
@@ -182,7 +182,7 @@ async def lifespan(_: Starlette) -> AsyncGenerator[None]:
     counts.cancel()
 
 
-app = Starlette(
+app: Starlette = Starlette(
     routes=[
         WebSocketRoute("/ws", talk),
         Mount("/", Page(directory=Path(__file__).parent / "static", html=True)),

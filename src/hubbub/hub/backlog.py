@@ -59,7 +59,7 @@ class TotalBacklog:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.used = 0
+        self.used: int = 0
 
     def add(self, size: int) -> None:
         with self._lock:
@@ -86,7 +86,7 @@ class Backlog:
         self._total_limit = total_limit
         self._policy = policy
         self._total = total
-        self.size = 0  # bytes waiting here
+        self.size: int = 0  # bytes waiting here
 
     def __len__(self) -> int:
         return len(self._frames)

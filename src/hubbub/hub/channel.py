@@ -39,12 +39,12 @@ class Member:
     __match_args__ = ("socket", "meta")
 
     def __init__(self, socket: Any, meta: Any, shard: Shard) -> None:
-        self.socket = socket
-        self.meta = meta
+        self.socket: Any = socket
+        self.meta: Any = meta
         self.outlet: Outlet = socket.outlet
-        self.shard = shard
-        self.index = len(shard.members)
-        self.cursor = shard.end
+        self.shard: Shard = shard
+        self.index: int = len(shard.members)
+        self.cursor: int = shard.end
 
     def __iter__(self) -> Iterator[Any]:
         yield self.socket
@@ -67,12 +67,12 @@ class Batch:
     __slots__ = ("_forms", "end", "entries", "excluded", "size", "start")
 
     def __init__(self, start: int, entries: list[Entry]) -> None:
-        self.start = start
-        self.end = start + len(entries)
-        self.entries = entries
+        self.start: int = start
+        self.end: int = start + len(entries)
+        self.entries: list[Entry] = entries
         self.excluded: frozenset[Outlet] = frozenset().union(*(entry.excluded for entry in entries))
         self._forms: dict[int | None, bytes] = {}
-        self.size = len(self.joined(None))
+        self.size: int = len(self.joined(None))
 
     def joined(self, form: int | None) -> bytes:
         """All messages as they go out to sockets of that form: one string of bytes, shared by all of them."""
@@ -94,14 +94,14 @@ class Shard:
     __slots__ = ("batch", "channel", "entries", "members", "position", "queued", "size", "start")
 
     def __init__(self, channel: Channel) -> None:
-        self.channel = channel
+        self.channel: Channel = channel
         self.members: list[Member] = []  # dense; a member knows its index
         self.entries: list[Entry] = []
-        self.start = 0  # number of the first entry
-        self.size = 0  # bytes of the entries
-        self.queued = False  # a writer will come, or is here
+        self.start: int = 0  # number of the first entry
+        self.size: int = 0  # bytes of the entries
+        self.queued: bool = False  # a writer will come, or is here
         self.batch: Batch | None = None  # what the writer is at
-        self.position = 0  # members below this index are still to be written to
+        self.position: int = 0  # members below this index are still to be written to
 
     @property
     def end(self) -> int:
@@ -159,10 +159,10 @@ class Channel:
     __slots__ = ("count", "hub", "id", "shards")
 
     def __init__(self, hub: Hub, id: Hashable, shards: int) -> None:
-        self.hub = hub
-        self.id = id
-        self.count = 0
-        self.shards = [Shard(self) for _ in range(shards)]
+        self.hub: Hub = hub
+        self.id: Hashable = id
+        self.count: int = 0
+        self.shards: list[Shard] = [Shard(self) for _ in range(shards)]
 
     def join(self, socket: Any, meta: Any, most_shards: int) -> Member:
         """Place a new member in the smallest shard, opening one more first if all are full and it may."""

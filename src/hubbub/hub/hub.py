@@ -55,9 +55,9 @@ class Hub:
         if not 1 <= writers <= max_writers:
             raise Misuse(f"a pool has 1 <= writers <= max_writers, not {writers} and {max_writers}")
         native.active()  # or refuse to start
-        self.limits = limits or Limits()
-        self.overflow = Overflow.of(overflow)
-        self.counters = Counters()
+        self.limits: Limits = limits or Limits()
+        self.overflow: Overflow = Overflow.of(overflow)
+        self.counters: Counters = Counters()
         self._sharding = shards
         self._most_shards = max_writers if shards is None else 0
         self._lock = Lock()

@@ -85,15 +85,15 @@ class Outlet:
         self._paused = False  # the transport waits for the kernel
         self._flushing = False  # a flush is on its way to the loop
         self._lost = 0  # dropped messages that the owner has not been told of yet
-        self.transmit = sink.write
-        self.lock = threading.Lock()
-        self.loop = loop
-        self.thread = get_ident()
-        self.open = False  # accepts frames
+        self.transmit: Callable[[bytes], None] = sink.write
+        self.lock: threading.Lock = threading.Lock()
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.thread: int = get_ident()
+        self.open: bool = False  # accepts frames
         self.ready: asyncio.AbstractEventLoop | None = None  # while nothing waits, the loop that may call `transmit`
         self.form: int | None = None  # None: plain frames; else the window bits of permessage-deflate
-        self.counters = counters
-        self.overflow = Overflow.DISCONNECT
+        self.counters: Counters = counters
+        self.overflow: Overflow = Overflow.DISCONNECT
         self.hubs: tuple[Hub, ...] = ()
         self.memberships: dict[Channel, Member] | None = None
 

@@ -57,11 +57,11 @@ class Counters:
     __slots__ = ("broadcasts", "bytes", "deliveries", "drops", "sends", "writes")
 
     def __init__(self) -> None:
-        self.broadcasts = 0
-        self.deliveries = 0
-        self.writes = 0
-        self.bytes = 0
-        self.sends = 0
+        self.broadcasts: int = 0
+        self.deliveries: int = 0
+        self.writes: int = 0
+        self.bytes: int = 0
+        self.sends: int = 0
         self.drops: Counter[str] = Counter()
 
     def frozen_drops(self) -> Mapping[str, int]:

@@ -49,8 +49,8 @@ class Writers:
         self._scheduled = False
         self._pauses = Pauses(first=0.01)
         self.queue: deque[Shard] = deque()  # shards that wait for a writer
-        self.size = least
-        self.busy = 0
+        self.size: int = least
+        self.busy: int = 0
 
     @property
     def failures(self) -> int:

@@ -75,9 +75,9 @@ class Connection(asyncio.BufferedProtocol):
     socket: Socket
 
     def __init__(self, context: Context) -> None:
-        self.context = context
-        self.phase = Phase.HANDSHAKE
-        self.due = 0  # the sweep's
+        self.context: Context = context
+        self.phase: Phase = Phase.HANDSHAKE
+        self.due: int = 0  # the sweep's
         self.reason: Closed | None = None  # why it ends, as soon as that is known
         self._reader: HandshakeReader | None = None
         self._wire: Protocol | None = None
@@ -152,14 +152,14 @@ class Connection(asyncio.BufferedProtocol):
         self.context.refused[cause] += 1
         self.context.log.write(INFO, "refused a connection from %s: %d %s", self.peer(), status, cause)
         self.transport.write(answer)
-        self.reason = self.reason or Closed(Cause.REJECTED, status, cause)
+        self.because(Closed(Cause.REJECTED, status, cause))
         self._fail()
 
     def fail(self, error: PeerError, cause: Cause = Cause.PROTOCOL_ERROR, reply: bytes = b"") -> None:
         """Close because of what the peer did."""
         self.context.failures[error.code] += 1
         self.context.log.write(INFO, "closing %s with %d: %s", self.peer(), error.code, error)
-        self.reason = self.reason or Closed(cause, error.code, str(error))
+        self.because(Closed(cause, error.code, str(error)))
         self._enter(Phase.FAILED)
         if not self.outlet.finish(reply or close(error.code, str(error))):
             self.flushed()  # our close frame went before
@@ -184,9 +184,14 @@ class Connection(asyncio.BufferedProtocol):
         """Whether the kernel has taken everything so far."""
         return not self._deadlines.stalled
 
+    def because(self, closed: Closed) -> None:
+        """It ends, for that reason: the first one that is given stays."""
+        if self.reason is None:
+            self.reason = closed
+
     def abort(self, closed: Closed) -> None:
         """Cut the connection."""
-        self.reason = self.reason or closed
+        self.because(closed)
         self.transport.abort()
 
     def peer(self) -> Any:
@@ -216,7 +221,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         if self.phase in (Phase.OPEN, Phase.DECIDING, Phase.HANDSHAKE):
-            self.reason = self.reason or Closed(Cause.RESET, 1006, "the peer closed without a close frame")
+            self.because(Closed(Cause.RESET, 1006, "the peer closed without a close frame"))
         return False  # the transport closes itself when its buffer is empty
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -327,7 +332,7 @@ class Connection(asyncio.BufferedProtocol):
     # The end
 
     def _peer_closed(self, event: Close) -> None:
-        self.reason = self.reason or Closed(Cause.CLIENT, event.code, event.reason)
+        self.because(Closed(Cause.CLIENT, event.code, event.reason))
         self._enter(Phase.ENDING)
         if not (event.reply and self.outlet.finish(event.reply)):
             self.flushed()
@@ -336,7 +341,7 @@ class Connection(asyncio.BufferedProtocol):
         """Our close frame has been put (see `Socket.close`)."""
         if self.phase is Phase.OPEN and self._wire is not None:
             self._wire.send_close(closed.code, closed.text)
-            self.reason = self.reason or closed
+            self.because(closed)
             self._enter(Phase.CLOSING)
             self.transport.resume_reading()  # or the peer's answer is never seen
 
@@ -383,7 +388,7 @@ class Connection(asyncio.BufferedProtocol):
             if now < due:
                 return due
             self.timed_out()
-            self.reason = self.reason or Closed(Cause.TIMEOUT, 1006, "the handshake took too long")
+            self.because(Closed(Cause.TIMEOUT, 1006, "the handshake took too long"))
             self.refuse(408, "timeout")
             return now + limits.close_timeout
         due = self._since + limits.close_timeout

@@ -68,13 +68,16 @@ class Context:
         self.limits = limits
         self.compression = compression
         self.loop = loop
-        self.counters = hub.counters if hub is not None else Counters()
-        self.log = PeerLog(limits.max_log_rate)
-        self.sweep = Sweep(_tick(limits), loop.time)
-        self.view = memoryview(bytearray(READ_SIZE))
+        self.counters: Counters = hub.counters if hub is not None else Counters()
+        self.log: PeerLog = PeerLog(limits.max_log_rate)
+        self.sweep: Sweep = Sweep(_tick(limits), loop.time)
+        self.view: memoryview = memoryview(bytearray(READ_SIZE))
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[Any]] = set()  # asynchronous callbacks under way
-        self.accepted = self.upgraded = self.pings = self.paused = 0
+        self.accepted: int = 0
+        self.upgraded: int = 0
+        self.pings: int = 0
+        self.paused: int = 0
         self.refused: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         self.failures: Counter[int] = Counter()

@@ -33,10 +33,10 @@ class Deadlines:
     __slots__ = ("_left", "pinged", "seen", "stalled", "unfinished")
 
     def __init__(self) -> None:
-        self.seen = 0.0  # when bytes last came
-        self.pinged = 0.0  # when it was pinged, if no byte came since
-        self.unfinished = 0.0  # when the message under way began
-        self.stalled = 0.0  # when the kernel last took bytes, if some wait for it
+        self.seen: float = 0.0  # when bytes last came
+        self.pinged: float = 0.0  # when it was pinged, if no byte came since
+        self.unfinished: float = 0.0  # when the message under way began
+        self.stalled: float = 0.0  # when the kernel last took bytes, if some wait for it
         self._left = 0  # how many waited then
 
     def stall(self, now: float, left: int) -> None:

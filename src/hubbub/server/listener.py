@@ -104,7 +104,7 @@ class Listener:
         tls: ssl.SSLContext | None,
         handshake_timeout: float,
     ) -> None:
-        self.socket = listening
+        self.socket: socket.socket = listening
         self._bind = bind
         self._protocol = protocol
         self._tls = tls

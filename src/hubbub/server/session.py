@@ -78,11 +78,11 @@ class Session(Connection):
 
     def _refused(self, error: Exception) -> None:
         if isinstance(error, Reject):
-            self.reason = self.reason or Closed(Cause.REJECTED, error.status, error.reason)
+            self.because(Closed(Cause.REJECTED, error.status, error.reason))
             self.deny(error.status, "rejected", (("Error", error.reason), *error.headers), b"")
         else:
             self.context.log.failure("a handler's handshake raised", error)
-            self.reason = self.reason or Closed(Cause.HANDLER_ERROR, 500, "the handler's handshake raised")
+            self.because(Closed(Cause.HANDLER_ERROR, 500, "the handler's handshake raised"))
             self.refuse(500, "handler")
 
     def timed_out(self) -> None:

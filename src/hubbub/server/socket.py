@@ -60,7 +60,7 @@ class Socket:
 
     def __init__(self, link: Link, outlet: Outlet) -> None:
         self._link = link
-        self.outlet = outlet
+        self.outlet: Outlet = outlet
         self.subprotocol: str | None = None
         """The subprotocol that the handshake chose."""
 

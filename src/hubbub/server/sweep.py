@@ -35,8 +35,8 @@ class Sweep:
     def __init__(self, interval: float, clock: Callable[[], float]) -> None:
         self._buckets: dict[int, set[Swept]] = {}
         self._clock = clock
-        self.interval = interval
-        self.now = clock()  # as of the latest tick: what connections read instead of a clock
+        self.interval: float = interval
+        self.now: float = clock()  # as of the latest tick: what connections read instead of a clock
         self._next = int(self.now / interval)
 
     def at(self, connection: Swept, due: float) -> None:

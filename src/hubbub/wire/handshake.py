@@ -67,10 +67,10 @@ class Request:
     __slots__ = ("headers", "peer", "target")
 
     def __init__(self, target: str, headers: Headers, peer: Any = None) -> None:
-        self.target = target
+        self.target: str = target
         """What was asked for, as sent: the path, and the query behind its question mark."""
-        self.headers = headers
-        self.peer = peer
+        self.headers: Headers = headers
+        self.peer: Any = peer
         """The client's address, as asyncio gives it: `(host, port)` for TCP."""
 
     def __repr__(self) -> str:
@@ -109,7 +109,7 @@ class HandshakeReader:
         self._at = 0  # where the next line begins
         self._target: str | None = None
         self._pairs: list[tuple[str, str]] = []
-        self.rest = b""
+        self.rest: bytes = b""
         """What followed the head, once it is complete."""
 
     def receive(self, data: bytes) -> Request | None:

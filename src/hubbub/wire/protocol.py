@@ -84,7 +84,7 @@ class Protocol:
 
     def __init__(self, *, max_message_size: int, max_fragments: int, agreed: Agreed | None = None) -> None:
         self._reader = Reader(max_message_size=max_message_size, max_fragments=max_fragments, agreed=agreed)
-        self.state = State.OPEN
+        self.state: State = State.OPEN
 
     def receive(self, data: bytes) -> list[Event]:
         """What these bytes complete, in order.
