@@ -123,8 +123,9 @@ class Listener:
         return f"ws{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def open(self) -> None:
-        """Start to accept."""
+        """Start to accept. Raises: OSError: somebody else listens there."""
         loop = asyncio.get_running_loop()
+        self.socket.listen(BACKLOG)  # by us, for uvloop closes a socket that cannot listen and says nothing
         timeout = self._handshake_timeout if self._tls else None
         if self._path is None:
             # inherited by what it accepts; asyncio does it only for sockets that were made in a certain way
