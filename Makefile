@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+# What the compiled parts are made of: when one of these changes they are built again.
+NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.pyx)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format conformance conformance-quick bench bench-quick chart fuzz docs docs-serve package system clean
@@ -62,12 +64,12 @@ system: ## install what some tests drive, from Debian: Chromium, Node (needs roo
 	apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core nodejs npm gcc libc6-dev
 
 clean: ## forget .venv and everything that was built
-	rm -rf $(VENV) build dist site reports .conformance .cache benchmarks/native/build src/*.egg-info
+	rm -rf $(VENV) build dist site reports .conformance .cache benchmarks/native/build src/*.egg-info src/hubbub/native/*.so
 
-$(VENV)/serve.stamp: pyproject.toml tools/environment.sh
+$(VENV)/serve.stamp: pyproject.toml tools/environment.sh $(NATIVE)
 	@tools/environment.sh $(PYTHON) $(VENV) '.[serve]'
 	@touch $@
 
-$(VENV)/dev.stamp: pyproject.toml requirements-dev.txt tools/environment.sh
-	@tools/environment.sh $(PYTHON) $(VENV) '.[all]' -r requirements-dev.txt
+$(VENV)/dev.stamp: pyproject.toml requirements-dev.txt tools/environment.sh $(NATIVE)
+	@HUBBUB_WERROR=1 tools/environment.sh $(PYTHON) $(VENV) '.[all]' -r requirements-dev.txt
 	@touch $@ $(VENV)/serve.stamp

@@ -1,17 +1,23 @@
 """Which twin works: the compiled one, or the pure Python one, and that it is never chosen in silence.
 
-There is no compiled part in this version. `HUBBUB_NATIVE=0` chooses pure Python, `HUBBUB_NATIVE=1` refuses to start
-without the compiled part; left out, what is there is used. `hubbub doctor` and a log line at the start say which.
+`HUBBUB_NATIVE=0` chooses pure Python, `HUBBUB_NATIVE=1` refuses to start without the compiled part; left out, what is
+there is used. `hubbub doctor` and a log line at the start say which. The C sources here know nothing of Python, the
+`.pyx` files bind them, and their `.pyi` files say what each call does, its units, and whether the GIL is held.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
 
 from hubbub.errors import Misuse
 
-__all__ = ["active", "choose", "describe"]
+__all__ = ["active", "choose", "compiled", "describe"]
+
+MODULES = ("_codec",)
 
 
 def choose(environment: Mapping[str, str], built: bool) -> bool:
@@ -38,9 +44,34 @@ def active() -> bool:
 
     Raises: Misuse: see `choose`.
     """
-    return choose(os.environ, built=False)
+    return choose(os.environ, not _missing())
+
+
+def compiled(name: str) -> ModuleType | None:
+    """That compiled module, for the one who chooses between it and its twin at import; None: take the twin.
+
+    It never raises: a wish that cannot be met is refused by `active`, when something starts.
+    """
+    if os.environ.get("HUBBUB_NATIVE", "") not in ("", "1") or _missing():
+        return None
+    return importlib.import_module(f"hubbub.native.{name}")
 
 
 def describe() -> str:
     """One phrase for the log and for `hubbub doctor`. Raises: Misuse: see `choose`."""
-    return "compiled" if active() else "pure Python"
+    if active():
+        return "compiled"
+    return f"pure Python: {_missing() or 'HUBBUB_NATIVE=0 says so'}"
+
+
+@cache
+def _missing() -> str:
+    """Why there is no compiled part; empty if it is there and complete."""
+    for name in MODULES:
+        try:
+            importlib.import_module(f"hubbub.native.{name}")
+        except ImportError as error:
+            if isinstance(error, ModuleNotFoundError):
+                return "the compiled part was not built when this was installed"
+            return f"the compiled part does not load: {error}"
+    return ""
