@@ -20,8 +20,11 @@ from setuptools.errors import BaseError, CCompilerError
 NATIVE = "src/hubbub/native"
 EXTENSIONS = {  # the binding, and the C sources that are linked into it
     "_codec": [],
+    "_fanout": ["frame.c", "counts.c", "backlog.c", "outlet.c", "notices.c", "poller.c", "shard.c", "batch.c", "writers.c"],
 }
-FLAGS = ["-std=c11", "-O3", "-fno-plt", "-fvisibility=hidden", "-Wall", "-Wextra"]
+if sys.platform != "linux":
+    del EXTENSIONS["_fanout"]  # it is made of epoll and eventfd
+FLAGS = ["-std=gnu11", "-O3", "-fno-plt", "-fvisibility=hidden", "-Wall", "-Wextra"]
 GENERATED = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]  # what Cython's own output is full of
 PROBE = "#include <Python.h>\nPyMODINIT_FUNC PyInit_probe(void) { return NULL; }\n"
 

@@ -48,13 +48,16 @@ class MemorySocket:
         self.flushes = 0
         self.outlet = Outlet(self.sink, self, asyncio.get_running_loop(), limits or Limits(), Counters())
         self.sink.outlet = self.outlet
-        self.outlet.start(form)
+        self.outlet.start(form, b"")
 
     def cut(self, cause: str) -> None:
         self.cuts.append(cause)
 
     def dropped(self, count: int) -> None:
         self.drops.append(count)
+
+    def drained(self) -> None:
+        pass
 
     def flushed(self) -> None:
         self.flushes += 1

@@ -111,8 +111,7 @@ class WebSocketProtocol(Connection, asyncio.Protocol):  # Protocol: the type tha
         code = closed.code if closed.code >= 1000 else 1006  # what was never upgraded ended with an HTTP status
         self._put({"type": "websocket.disconnect", "code": code, "reason": closed.text})
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
+    def drained(self) -> None:
         self._wake()
 
     # The application
@@ -188,7 +187,7 @@ class WebSocketProtocol(Connection, asyncio.Protocol):  # Protocol: the type tha
         data: bytes | None = message.get("bytes")
         if (text is None) == (data is None):
             raise Misuse("websocket.send takes either text or bytes")
-        while not self.writable:  # backpressure: the client has not read what was sent before
+        while self.outlet.tell_when_drained():  # backpressure: the client has not read what was sent before
             if self._drained is None:
                 self._drained = asyncio.Event()
             await self._drained.wait()

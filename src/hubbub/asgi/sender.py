@@ -32,7 +32,7 @@ class Sender:
         self._sending: asyncio.Task[Any] | None = None
         self._loop = asyncio.get_running_loop()
         self.outlet: Outlet = Outlet(self, self, self._loop, limits, Counters())
-        self.outlet.start(None)
+        self.outlet.start(None, b"")
         task.add_done_callback(self._ended)
 
     # As a sink
@@ -64,6 +64,9 @@ class Sender:
 
     def dropped(self, count: int) -> None:
         """Counted by the hub's statistics; an ASGI application has no callback for it."""
+
+    def drained(self) -> None:
+        """Nobody asks: an ASGI application waits for its own `send`."""
 
     def flushed(self) -> None:
         """The close frame was the last."""

@@ -1,14 +1,26 @@
 """Channels: members, shards with mailboxes, the pool of writers, and the write side of sockets.
 
-Knows outlets, never servers. Start at `hub.py`; a broadcast goes on through `channel.py` (mailboxes), `writers.py`
-(who empties them) and `outlet.py` with `backlog.py` (where bytes leave, and what happens when they cannot).
+Knows outlets, never servers. Start at `hub.py`; a broadcast goes on through `channel.py` to the shards. Those of plain
+sockets are compiled (`native`); those over transports are here: `mailbox.py`, `writers.py` (who empties mailboxes) and
+`outlet.py` with `backlog.py` (where bytes leave, and what happens when they cannot).
 Everything but `Hub`, `Member`, `Overflow` and `Statistics` is for this library alone.
 """
 
 from hubbub.hub.backlog import Overflow
 from hubbub.hub.channel import Member
 from hubbub.hub.hub import Hub
-from hubbub.hub.outlet import Outlet, Owner, Sink
+from hubbub.hub.outlet import AnyOutlet, Outlet, Owner, Sink, outlet_for
 from hubbub.hub.statistics import Counters, Statistics
 
-__all__ = ["Counters", "Hub", "Member", "Outlet", "Overflow", "Owner", "Sink", "Statistics"]
+__all__ = [
+    "AnyOutlet",
+    "Counters",
+    "Hub",
+    "Member",
+    "Outlet",
+    "Overflow",
+    "Owner",
+    "Sink",
+    "Statistics",
+    "outlet_for",
+]

@@ -1,41 +1,48 @@
 """The hub: joins, leaves and broadcasts, from any thread.
 
-One lock guards the channels, their members, their mailboxes and who has been given what of them. It is held for one
-slice of sends at a time, none of which waits. Its order: the hub's lock, then an outlet's; never two hubs' or two
-outlets' at once.
+One lock guards the channels, their members, and the order in which messages are posted to mailboxes. Where the event loop
+writes, it also guards the mailboxes and who has been given what of them, and is held for one slice of sends at a time,
+none of which waits; the compiled writers never take it. Its order: the hub's lock, then an outlet's; never two hubs' or
+two outlets' at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Hashable, Iterable, Iterator
-from threading import Condition, Lock
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, cast
 
 from hubbub import native
 from hubbub.errors import LimitReached, Misuse, Overloaded
 from hubbub.hub.backlog import Overflow
-from hubbub.hub.channel import Channel, Entry, Member, Sharding
-from hubbub.hub.outlet import Outlet, total_backlog
-from hubbub.hub.statistics import Counters, Statistics
+from hubbub.hub.channel import Channel, Entry, Member, Pool, Sharding
+from hubbub.hub.outlet import OUTLETS, AnyOutlet, Outlet, total_backlog
+from hubbub.hub.statistics import Counters, Statistics, fanout
 from hubbub.hub.writers import Writers
 from hubbub.limits import Limits
 from hubbub.wire import Frame, frame
 
+if TYPE_CHECKING:
+    from hubbub.hub.channel import Shard
+    from hubbub.hub.mailbox import Mailbox
+
 __all__ = ["Hub"]
 
-_NOBODY: frozenset[Outlet] = frozenset()
+_NOBODY: frozenset[AnyOutlet] = frozenset()
 
 
 class Hub:
     """Owns all channels. Every method may be called from any thread and any task.
 
     Args:
-        writers: writers that always exist.
-        max_writers: writers at the most, while shards wait for one.
+        writers: writers that stay when there is nothing to do.
+        max_writers: writers at the most, while shards wait and all others are busy; one for each core if left out.
         shards: tells how many shards a channel of that id has, from 1; asked when a first socket joins the channel.
-            Left out, a channel gets another shard for every 4,096 members, up to `max_writers`.
+            Left out, a channel gets another shard for every 512 members, up to `max_writers` (in pure Python, where
+            shards bring no speed, for every 4,096).
         overflow: what happens to a member whose backlog passes `limits.max_backlog`: "disconnect", "drop-oldest",
             "drop-newest" or "latest".
         limits: the bounds.
@@ -46,12 +53,14 @@ class Hub:
     def __init__(
         self,
         *,
-        writers: int = 2,
-        max_writers: int = 8,
+        writers: int = 1,
+        max_writers: int | None = None,
         shards: Sharding | None = None,
         overflow: str = "disconnect",
         limits: Limits | None = None,
     ) -> None:
+        if max_writers is None:
+            max_writers = max(writers, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
         if not 1 <= writers <= max_writers:
             raise Misuse(f"a pool has 1 <= writers <= max_writers, not {writers} and {max_writers}")
         native.active()  # or refuse to start
@@ -61,12 +70,13 @@ class Hub:
         self._sharding = shards
         self._most_shards = max_writers if shards is None else 0
         self._lock = Lock()
-        self._room = Condition(self._lock)
-        self._waiting_for_room = 0
         self._channels: dict[Hashable, Channel] = {}
         self._connections = 0
         self._memberships = 0
-        self._writers = Writers(writers, max_writers, self._lock, self.counters, self._made_room)
+        self._writers = Writers(writers, max_writers, self._lock, self.counters)
+        self._pools: dict[type, Pool] = {Outlet: self._writers}
+        if fanout is not None:
+            self._pools[fanout.Outlet] = fanout.Writers(writers, max_writers, self.counters.native)
 
     def __repr__(self) -> str:
         return f"<Hub: {len(self._channels)} channels, {self._memberships} memberships>"
@@ -97,12 +107,12 @@ class Hub:
                 return False
             self._check_counts(known, outlet)
             if known is None:
-                known = Channel(self, channel, shards)
+                known = Channel(self, channel, shards, self._most_shards)
             self._adopt(outlet)
             self._channels[channel] = known
             if outlet.memberships is None:
                 outlet.memberships = {}
-            outlet.memberships[known] = known.join(socket, meta, self._most_shards)
+            outlet.memberships[known] = known.join(socket, meta, self._pools[type(outlet)])
             self._memberships += 1
             return True
 
@@ -183,42 +193,41 @@ class Hub:
                 handed -= sum(known in (outlet.memberships or ()) for outlet in excluded)
             if not handed:
                 return 0
-            for shard in known.post(Entry(message, excluded)):
-                self._writers.wake(shard)
+            known.post(Entry(message, excluded))
             self.counters.broadcasts += 1
             return handed
 
     def statistics(self) -> Statistics:
         """A frozen snapshot of counts and loads."""
         with self._lock:
-            counters, writers = self.counters, self._writers
-            busy = writers.busy if writers.queue else 0
+            counters, pools = self.counters, self._pools.values()
+            deliveries, sends = counters.total("deliveries"), counters.total("sends")
             return Statistics(
                 connections=self._connections,
                 channels=len(self._channels),
                 memberships=self._memberships,
                 broadcasts=counters.broadcasts,
-                deliveries=counters.deliveries,
-                writes=counters.writes,
-                bytes=counters.bytes,
-                sends=counters.sends,
-                coalescing_ratio=counters.deliveries / counters.sends if counters.sends else 1.0,
-                drops=counters.frozen_drops(),
+                deliveries=deliveries,
+                writes=counters.total("writes"),
+                bytes=counters.total("bytes"),
+                sends=sends,
+                coalescing_ratio=deliveries / sends if sends else 1.0,
+                drops=counters.total_drops(),
                 backlog=total_backlog(),
-                waiting=sum(len(shard.entries) for shard in writers.queue),
-                writers_busy=busy,
-                writers_idle=writers.size - busy,
-                writer_failures=writers.failures,
+                waiting=sum(pool.waiting for pool in pools),
+                writers_busy=sum(pool.busy for pool in pools),
+                writers_idle=sum(pool.size - pool.busy for pool in pools),
+                writer_failures=sum(pool.failures for pool in pools),
             )
 
     # What outlets and servers call
 
-    def adopt(self, outlet: Outlet) -> None:
+    def adopt(self, outlet: AnyOutlet) -> None:
         """Serve this socket: its overflow policy and counts are the hub's from here on."""
         with self._lock:
             self._adopt(outlet)
 
-    def forget(self, outlet: Outlet) -> None:
+    def forget(self, outlet: AnyOutlet) -> None:
         """The socket is closed: it leaves everything."""
         with self._lock:
             self._leave_all(outlet)
@@ -227,18 +236,17 @@ class Hub:
                 self._connections -= 1
 
     def catch_up(self, outlet: Outlet) -> None:
-        """Give the socket what waits for it in mailboxes, so that what follows cannot overtake it."""
+        """Give a socket that the event loop writes to what waits for it, so that what follows cannot overtake it."""
         if not self._writers.queue or not outlet.memberships:
             return
         with self._lock:
-            memberships = outlet.memberships
-            if len(memberships) <= len(self._writers.queue):
+            queue, memberships = self._writers.queue, outlet.memberships
+            if len(memberships) <= len(queue):
                 waiting = [member for channel, member in memberships.items() if channel.hub is self]
             else:
-                shards = self._writers.queue
-                waiting = [m for s in shards if (m := memberships.get(s.channel)) is not None and m.shard is s]
+                waiting = [m for s in queue if (m := memberships.get(s.channel)) is not None and m.shard is s]
             for member in waiting:
-                self._give_pending(member)
+                cast("Mailbox", member.shard).give_pending(member)
 
     def _shards_of(self, channel: Hashable) -> int:
         if self._sharding is None or channel in self._channels:
@@ -250,81 +258,74 @@ class Hub:
 
     # With the lock held
 
-    def _adopt(self, outlet: Outlet) -> None:
+    def _adopt(self, outlet: AnyOutlet) -> None:
         if self not in outlet.hubs:
             outlet.hubs += (self,)
             outlet.overflow = self.overflow
             outlet.counters = self.counters
             self._connections += 1
-        self._writers.attach(outlet.loop)
+        self._pools[type(outlet)].attach(outlet.loop)
 
-    def _check_counts(self, channel: Channel | None, outlet: Outlet) -> None:
+    def _check_counts(self, channel: Channel | None, outlet: AnyOutlet) -> None:
         if channel is None and len(self._channels) >= self.limits.max_channels:
             raise LimitReached(f"the hub has {self.limits.max_channels} channels (Limits.max_channels)")
         most = self.limits.max_channels_per_socket
         if most is not None and len(outlet.memberships or ()) >= most:
             raise LimitReached(f"the socket is in {most} channels (Limits.max_channels_per_socket)")
 
-    def _leave(self, channel: Channel, outlet: Outlet) -> bool:
+    def _leave(self, channel: Channel, outlet: AnyOutlet) -> bool:
         member = outlet.memberships.pop(channel, None) if outlet.memberships else None
         if member is None:
             return False
-        self._give_pending(member)
         channel.leave(member)
         self._memberships -= 1
         if not channel.count and self._channels.get(channel.id) is channel:
             del self._channels[channel.id]
         return True
 
-    def _leave_all(self, outlet: Outlet) -> int:
+    def _leave_all(self, outlet: AnyOutlet) -> int:
         mine = [channel for channel in outlet.memberships or () if channel.hub is self]
         for channel in mine:
             self._leave(channel, outlet)
         return len(mine)
 
-    def _give_pending(self, member: Member) -> None:
-        shard, outlet = member.shard, member.outlet
-        if shard.entries and member.cursor < shard.end:
-            if frames := shard.pending(member):
-                self.counters.deliveries += outlet.deliver(frames, shard.channel.id)
-                self.counters.sends += 1
-
     def _has_room(self, channel: Channel, message: Frame) -> bool:
-        return channel.has_room(len(message.wire), self.limits.max_mailbox, self.limits.max_mailbox_size)
+        return self._full_shard(channel, len(message.wire)) is None
+
+    def _full_shard(self, channel: Channel, size: int) -> Shard | None:
+        limits = self.limits
+        for shard in channel.shards:
+            if not shard.has_room(size, limits.max_mailbox, limits.max_mailbox_size):
+                return shard
+        return None
 
     def _wait_for_room(self, id: Hashable, message: Frame, timeout: float) -> Channel | None:
         """Wait until the channel has room; None if it is gone by then."""
-        on_loop = _on_event_loop()
+        on_loop, size, limits = _on_event_loop(), len(message.wire), self.limits
         deadline = time.monotonic() + (0 if on_loop else timeout)
         while True:
             channel = self._channels.get(id)
-            if channel is None or self._has_room(channel, message):
+            if channel is None or (full := self._full_shard(channel, size)) is None:
                 return channel
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 self.counters.drops["overloaded"] += 1
                 advice = "await a moment and try again" if on_loop else f"waited {timeout:g} s for room"
                 raise Overloaded(
-                    f"channel {id!r} has {self.limits.max_mailbox} messages or"
-                    f" {self.limits.max_mailbox_size} bytes waiting: {advice}"
+                    f"channel {id!r} has {limits.max_mailbox} messages or"
+                    f" {limits.max_mailbox_size} bytes waiting: {advice}"
                 )
-            self._waiting_for_room += 1
-            self._room.wait(remaining)
-            self._waiting_for_room -= 1
-
-    def _made_room(self) -> None:
-        if self._waiting_for_room:
-            self._room.notify_all()
+            full.wait_for_room(size, limits.max_mailbox, limits.max_mailbox_size, remaining, self._lock)
 
 
-def _outlet(socket: Any) -> Outlet:
-    outlet = getattr(socket, "outlet", None)
-    if not isinstance(outlet, Outlet):
+def _outlet(socket: Any) -> AnyOutlet:
+    outlet: Any = getattr(socket, "outlet", None)
+    if not isinstance(outlet, OUTLETS):
         raise TypeError(f"a hub works with Sockets (a handler's is `self.socket`), not with {socket!r}")
     return outlet
 
 
-def _outlets(exclude: Any) -> frozenset[Outlet]:
+def _outlets(exclude: Any) -> frozenset[AnyOutlet]:
     sockets: Iterable[Any] = (exclude,) if hasattr(exclude, "outlet") else exclude
     return frozenset(_outlet(socket) for socket in sockets)
 

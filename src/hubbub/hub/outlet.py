@@ -1,5 +1,8 @@
 """The write side of one socket: where bytes leave, and the backlog of those that could not yet.
 
+`outlet_for` chooses: a plain TCP or Unix socket gets the compiled outlet, which writes to the descriptor itself, from any
+thread; TLS, and everything where nothing is compiled, gets the one in this file, over a transport. Their contract is one.
+
 Both of a hub's ways out go through it, a broadcast and `Socket.write`, from any thread. The transport itself is
 touched only by the event loop that owns it, which keeps frames whole; another thread lets its frames wait in the
 backlog, under the outlet's lock, and asks the loop to flush.
@@ -14,10 +17,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from threading import get_ident
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 from hubbub.hub.backlog import TOTAL, Backlog, Overflow, Waiting
-from hubbub.hub.statistics import Counters
+from hubbub.hub.statistics import Counters, fanout
 from hubbub.limits import Limits
 from hubbub.logs import logger
 from hubbub.wire import Frame
@@ -25,8 +28,11 @@ from hubbub.wire import Frame
 if TYPE_CHECKING:
     from hubbub.hub.channel import Channel, Member
     from hubbub.hub.hub import Hub
+    from hubbub.native._fanout import Outlet as CompiledOutlet
 
-__all__ = ["Outlet", "Owner", "Sink"]
+__all__ = ["OUTLETS", "AnyOutlet", "Outlet", "Owner", "Sink", "outlet_for", "total_backlog"]
+
+AnyOutlet: TypeAlias = Union["Outlet", "CompiledOutlet"]
 
 FLUSH_SIZE = 64 * 1024  # bytes joined into one write when a backlog leaves: about what a socket buffer takes at once
 
@@ -42,13 +48,17 @@ class Owner(Protocol):
     """The connection behind an outlet. Called on its event loop."""
 
     def cut(self, cause: str) -> None:
-        """The connection is given up: its backlog passed a limit ("overflow", "budget"), or it raised ("error")."""
+        """The connection is given up: its backlog passed a limit ("overflow", "budget"), it took nothing for too long
+        ("stalled"), or it raised ("error")."""
 
     def dropped(self, count: int) -> None:
         """So many messages to this socket were dropped."""
 
+    def drained(self) -> None:
+        """Nothing waits any more: what `tell_when_drained` asked for."""
+
     def flushed(self) -> None:
-        """The backlog, the last frame included, is with the transport."""
+        """The backlog, the last frame included, has left."""
 
 
 class Outlet:
@@ -62,6 +72,7 @@ class Outlet:
         "_owner",
         "_paused",
         "_sink",
+        "_telling",
         "counters",
         "form",
         "hubs",
@@ -84,6 +95,7 @@ class Outlet:
         self._backlog: Backlog | None = None  # made when first needed, dropped when drained: idle sockets have none
         self._paused = False  # the transport waits for the kernel
         self._flushing = False  # a flush is on its way to the loop
+        self._telling = False  # the owner wants to hear when nothing waits any more
         self._lost = 0  # dropped messages that the owner has not been told of yet
         self.transmit: Callable[[bytes], None] = sink.write
         self.lock: threading.Lock = threading.Lock()
@@ -97,8 +109,10 @@ class Outlet:
         self.hubs: tuple[Hub, ...] = ()
         self.memberships: dict[Channel, Member] | None = None
 
-    def start(self, form: int | None) -> None:
-        """The connection is up: frames are accepted from here on, in that form."""
+    def start(self, form: int | None, greeting: bytes) -> None:
+        """The connection is up: the greeting goes out, and frames are accepted from here on, in that form."""
+        if greeting:
+            self._sink.write(greeting)
         self.form = form
         self.open = True
         self.ready = None if self._paused else self.loop
@@ -185,6 +199,11 @@ class Outlet:
         """Whether anything waits for the kernel."""
         return self._paused or self._backlog is not None
 
+    def tell_when_drained(self) -> bool:
+        """Whether anything waits for the kernel; if so, `drained` is called when nothing does."""
+        self._telling = self.clogged
+        return self._telling
+
     def fail(self, error: Exception) -> None:
         """Writing raised. It costs this connection and no other."""
         logger.error("writing to a socket failed; it is cut", exc_info=error)
@@ -215,6 +234,9 @@ class Outlet:
             lost, self._lost = self._lost, 0
         if lost:
             self._owner.dropped(lost)
+        if self._telling and not self.clogged:
+            self._telling = False
+            self._owner.drained()
         self._tell_when_flushed()
 
     def _tell_when_flushed(self) -> None:
@@ -273,6 +295,23 @@ def _nowhere(data: bytes, /) -> None:
     """Where a detached outlet writes to."""
 
 
+OUTLETS: tuple[type, ...] = (Outlet,) if fanout is None else (Outlet, fanout.Outlet)
+
+
+def outlet_for(
+    transport: asyncio.Transport, owner: Owner, loop: asyncio.AbstractEventLoop, limits: Limits, counters: Counters
+) -> AnyOutlet:
+    """The outlet of a connection, the compiled one if it may be."""
+    socket: Any = transport.get_extra_info("socket")
+    if fanout is not None and socket is not None and transport.get_extra_info("sslcontext") is None:
+        try:
+            compiled: CompiledOutlet = fanout.Outlet(socket.fileno(), owner, loop, limits, counters)
+            return compiled
+        except OSError as error:  # it needs a descriptor of its own, and there is none left
+            logger.warning("a connection goes without the compiled fan-out: %s", error)
+    return Outlet(transport, owner, loop, limits, counters)
+
+
 def total_backlog() -> int:
     """Bytes that wait for all sockets of this process, transports' own buffers not counted."""
-    return TOTAL.used
+    return TOTAL.used + (0 if fanout is None else int(fanout.total_backlog()))

@@ -6,8 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
+
+from hubbub.native import compiled
 
 __all__ = ["Counters", "Statistics"]
+
+fanout: Any = compiled("_fanout")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,15 +53,16 @@ class Statistics:
 
 
 class Counters:
-    """The running counts behind the snapshot.
+    """The running counts behind the snapshot: those of the Python side, and beside them those of the compiled one.
 
     Plain ints without a lock of their own: broadcasts are counted under the hub's lock, deliveries by the one loop
-    that writes. Two threads that call `Socket.write` at the same instant may count it once.
+    that writes. Two threads that call `Socket.write` at the same instant may count it once. The compiled ones are exact.
     """
 
-    __slots__ = ("broadcasts", "bytes", "deliveries", "drops", "sends", "writes")
+    __slots__ = ("broadcasts", "bytes", "deliveries", "drops", "native", "sends", "writes")
 
     def __init__(self) -> None:
+        self.native: Any = fanout.Counts() if fanout is not None else None
         self.broadcasts: int = 0
         self.deliveries: int = 0
         self.writes: int = 0
@@ -64,5 +70,9 @@ class Counters:
         self.sends: int = 0
         self.drops: Counter[str] = Counter()
 
-    def frozen_drops(self) -> Mapping[str, int]:
-        return MappingProxyType(dict(self.drops))
+    def total(self, count: str) -> int:
+        """Both sides' count of that name."""
+        return int(getattr(self, count)) + (0 if self.native is None else int(getattr(self.native, count)))
+
+    def total_drops(self) -> Mapping[str, int]:
+        return MappingProxyType(dict(self.drops + Counter({} if self.native is None else self.native.drops)))

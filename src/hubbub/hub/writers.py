@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from threading import Lock, get_ident
+from threading import Condition, Lock, get_ident
 from typing import TYPE_CHECKING
 
+from hubbub.hub.mailbox import Mailbox
 from hubbub.hub.statistics import Counters
 from hubbub.logs import logger
 from hubbub.supervision import Pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hubbub.hub.channel import Batch, Member, Shard
+    from hubbub.hub.channel import Channel, Member
+    from hubbub.hub.mailbox import Batch
 
 __all__ = ["Writers"]
 
@@ -35,26 +35,50 @@ class Writers:
         least: writers that always exist.
         most: writers at the most; one turn of the loop makes at most `most * SLICE` sends.
         lock: the hub's, held for one slice at a time.
-        made_room: called, with the lock held, whenever a mailbox was emptied.
     """
 
-    def __init__(self, least: int, most: int, lock: Lock, counters: Counters, made_room: Callable[[], None]) -> None:
+    shard_size: int = 4096
+
+    def __init__(self, least: int, most: int, lock: Lock, counters: Counters) -> None:
         self._least = least
         self._most = most
         self._lock = lock
+        self._room = Condition(lock)
+        self._waiting_for_room = 0
         self._counters = counters
-        self._made_room = made_room
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._scheduled = False
         self._pauses = Pauses(first=0.01)
-        self.queue: deque[Shard] = deque()  # shards that wait for a writer
+        self.queue: deque[Mailbox] = deque()  # shards that wait for a writer
         self.size: int = least
-        self.busy: int = 0
+        self._busy = 0
 
     @property
     def failures(self) -> int:
         return self._pauses.failures
+
+    @property
+    def busy(self) -> int:
+        return self._busy if self.queue else 0
+
+    @property
+    def waiting(self) -> int:
+        return sum(len(shard.entries) for shard in self.queue)
+
+    def shard(self, channel: Channel) -> Mailbox:
+        return Mailbox(self, channel)
+
+    def count(self, deliveries: int) -> None:
+        """So many messages went out in one send."""
+        self._counters.deliveries += deliveries
+        self._counters.sends += 1
+
+    def wait_for_room(self, seconds: float) -> None:
+        """Wait until a mailbox was emptied, with the lock held, which is released meanwhile."""
+        self._waiting_for_room += 1
+        self._room.wait(seconds)
+        self._waiting_for_room -= 1
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Work on this loop, unless the pool has a living one. Call it on the loop's thread, with the lock held."""
@@ -65,7 +89,7 @@ class Writers:
             if self.queue:
                 self._schedule()
 
-    def wake(self, shard: Shard) -> None:
+    def wake(self, shard: Mailbox) -> None:
         """A mailbox has mail. Called with the lock held, from any thread."""
         if not shard.queued:
             shard.queued = True
@@ -88,11 +112,11 @@ class Writers:
     def _turn(self) -> None:
         """One turn of the loop: a slice's worth of sends for each writer that finds a shard."""
         self._scheduled = False
-        self.busy = 0
+        self._busy = 0
         for _ in range(self.size):
             if not self.queue:
                 break
-            self.busy += 1
+            self._busy += 1
             started = time.monotonic()
             try:
                 self._work()
@@ -107,7 +131,7 @@ class Writers:
             if self.queue:
                 self.size = min(self.size + 1, self._most)
                 self._schedule()
-            elif self.busy < self.size:
+            elif self._busy < self.size:
                 self.size = max(self.size - 1, self._least)
 
     def _work(self) -> None:
@@ -125,7 +149,8 @@ class Writers:
                     self._write(members, batch)
                     if shard.position == 0:
                         shard.finish()
-                        self._made_room()
+                        if self._waiting_for_room:
+                            self._room.notify_all()
                 except Exception:
                     shard.position = before  # the slice again: cursors tell who was served already
                     raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
@@ -17,7 +18,7 @@ from hubbub.errors import Misuse
 
 __all__ = ["active", "choose", "compiled", "describe"]
 
-MODULES = ("_codec",)
+MODULES = ("_codec", "_fanout") if sys.platform == "linux" else ("_codec",)  # the fan-out is made of epoll and eventfd
 
 
 def choose(environment: Mapping[str, str], built: bool) -> bool:
@@ -52,7 +53,7 @@ def compiled(name: str) -> ModuleType | None:
 
     It never raises: a wish that cannot be met is refused by `active`, when something starts.
     """
-    if os.environ.get("HUBBUB_NATIVE", "") not in ("", "1") or _missing():
+    if name not in MODULES or os.environ.get("HUBBUB_NATIVE", "") not in ("", "1") or _missing():
         return None
     return importlib.import_module(f"hubbub.native.{name}")
 

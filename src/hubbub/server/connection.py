@@ -13,7 +13,7 @@ from logging import INFO
 from typing import Any, cast
 
 from hubbub.errors import HandshakeError, PeerError, PolicyViolation
-from hubbub.hub import Outlet
+from hubbub.hub import AnyOutlet, outlet_for
 from hubbub.server.context import Context
 from hubbub.server.deadlines import Deadlines, Due
 from hubbub.server.socket import PING, Cause, Closed, Socket
@@ -71,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
     )
 
     transport: asyncio.Transport
-    outlet: Outlet
+    outlet: AnyOutlet
     socket: Socket
 
     def __init__(self, context: Context) -> None:
@@ -105,6 +105,9 @@ class Connection(asyncio.BufferedProtocol):
     def dropped(self, count: int) -> None:
         """So many messages to this socket were dropped."""
 
+    def drained(self) -> None:
+        """The kernel has taken everything, after `outlet.tell_when_drained` said that it had not."""
+
     def timed_out(self) -> None:
         """The handshake took too long while the handler or application was deciding on it."""
 
@@ -123,12 +126,11 @@ class Connection(asyncio.BufferedProtocol):
             max_message_size=limits.max_message_size, max_fragments=limits.max_fragments, agreed=agreed
         )
         self.transport.set_write_buffer_limits(high=1, low=0)  # whatever the kernel does not take at once pauses us
-        self.transport.write(answer)
         self._enter(Phase.OPEN)
         self._deadlines.seen = self._since
         context.upgraded += 1
         self.socket.subprotocol = subprotocol
-        self.outlet.start(None if agreed is None else agreed.server_window_bits)
+        self.outlet.start(None if agreed is None else agreed.server_window_bits, answer)
         if context.hub is not None:
             context.hub.adopt(self.outlet)
         context.sweep.at(self, self._since + limits.ping_interval)
@@ -178,11 +180,6 @@ class Connection(asyncio.BufferedProtocol):
             self._deadlines.seen = self.context.sweep.now
             if self.phase is Phase.OPEN:
                 self.transport.resume_reading()
-
-    @property
-    def writable(self) -> bool:
-        """Whether the kernel has taken everything so far."""
-        return not self._deadlines.stalled
 
     def because(self, closed: Closed) -> None:
         """It ends, for that reason: the first one that is given stays."""
@@ -280,7 +277,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reader = None
         self.phase = Phase.DECIDING
         context = self.context
-        self.outlet = Outlet(self.transport, self, context.loop, context.limits, context.counters)
+        self.outlet = outlet_for(self.transport, self, context.loop, context.limits, context.counters)
         self.socket = Socket(self, self.outlet)
         request.peer = self.peer()
         self.requested(request)
@@ -349,7 +346,9 @@ class Connection(asyncio.BufferedProtocol):
         """The outlet gave up."""
         if self.phase is not Phase.LOST:
             self.context.log.write(INFO, "cutting %s: backlog past its limit (%s)", self.peer(), cause)
-            self.abort(Closed(Cause.OVERFLOW, 1006, f"the backlog passed its limit ({cause})"))
+            stalled = f"took no byte for {self.context.limits.backlog_timeout:g} s"
+            text = stalled if cause == "stalled" else f"the backlog passed its limit ({cause})"
+            self.abort(Closed(Cause.OVERFLOW, 1006, text))
 
     def flushed(self) -> None:
         """Our last frame is with the transport."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 from threading import get_ident
 from typing import Any, NamedTuple, Protocol
 
-from hubbub.hub import Outlet
+from hubbub.hub import AnyOutlet
 from hubbub.wire import Frame, close, frame, ping
 
 __all__ = ["Cause", "Closed", "Link", "Socket"]
@@ -58,9 +58,9 @@ class Socket:
 
     __slots__ = ("__weakref__", "_link", "outlet", "subprotocol")
 
-    def __init__(self, link: Link, outlet: Outlet) -> None:
+    def __init__(self, link: Link, outlet: AnyOutlet) -> None:
         self._link = link
-        self.outlet: Outlet = outlet
+        self.outlet: AnyOutlet = outlet
         self.subprotocol: str | None = None
         """The subprotocol that the handshake chose."""
 

@@ -1,0 +1,135 @@
+"""Shards for outlets over transports: the event loop writes them.
+
+A mailbox is a log: messages are appended once, and each member has a cursor, the number of the first message that it
+has not been given yet. Whoever brings a member up to date (a writer, or `Socket.write` and `leave` when they must not
+overtake a broadcast) moves its cursor under the hub's lock, so that every message is given once and in order, and a
+member that joins later starts at the log's end.
+"""
+
+from __future__ import annotations
+
+from threading import Condition, Lock
+from typing import TYPE_CHECKING
+
+from hubbub.hub.channel import Entry, Member
+from hubbub.wire import Frame
+
+if TYPE_CHECKING:
+    from hubbub.hub.channel import Channel
+    from hubbub.hub.outlet import AnyOutlet
+    from hubbub.hub.writers import Writers
+
+__all__ = ["Batch", "Mailbox"]
+
+BATCH_SIZE = 256 * 1024  # bytes joined at most: a socket buffer's worth, so that one slice stays short
+
+
+class Batch:
+    """What a writer took from a mailbox: the messages from `start` up to `end`, joined once for each form."""
+
+    __slots__ = ("_forms", "end", "entries", "excluded", "size", "start")
+
+    def __init__(self, start: int, entries: list[Entry]) -> None:
+        self.start: int = start
+        self.end: int = start + len(entries)
+        self.entries: list[Entry] = entries
+        self.excluded: frozenset[AnyOutlet] = frozenset().union(*(entry.excluded for entry in entries))
+        self._forms: dict[int | None, bytes] = {}
+        self.size: int = len(self.joined(None))
+
+    def joined(self, form: int | None) -> bytes:
+        """All messages as they go out to sockets of that form: one string of bytes, shared by all of them."""
+        data = self._forms.get(form)
+        if data is None:
+            frames = [entry.frame.encoded(form) for entry in self.entries]
+            data = self._forms[form] = frames[0] if len(frames) == 1 else b"".join(frames)
+        return data
+
+    def missing(self, member: Member) -> list[Frame]:
+        """The messages that this member has not been given yet."""
+        first = max(member.cursor - self.start, 0)
+        return [entry.frame for entry in self.entries[first:] if member.outlet not in entry.excluded]
+
+
+class Mailbox:
+    """A shard: some members of one channel, and the messages waiting to go out to them."""
+
+    __slots__ = ("batch", "channel", "entries", "members", "position", "queued", "size", "start", "writers")
+
+    def __init__(self, writers: Writers, channel: Channel) -> None:
+        self.writers: Writers = writers
+        self.channel: Channel = channel
+        self.members: list[Member] = []  # dense; a member knows its index
+        self.entries: list[Entry] = []
+        self.start: int = 0  # number of the first entry
+        self.size: int = 0  # bytes of the entries
+        self.queued: bool = False  # a writer will come, or is here
+        self.batch: Batch | None = None  # what the writer is at
+        self.position: int = 0  # members below this index are still to be written to
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.entries)
+
+    def add(self, member: Member) -> None:
+        member.index = len(self.members)
+        member.cursor = self.end
+        self.members.append(member)
+
+    def remove(self, member: Member) -> None:
+        """Swap-remove. Writers go from the last member to the first, so the one that moves down was served already,
+        or its cursor tells that it was not."""
+        self.give_pending(member)
+        last = self.members.pop()
+        if last is not member:
+            self.members[member.index] = last
+            last.index = member.index
+
+    def post(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.size += len(entry.frame.wire)
+        self.writers.wake(self)
+
+    def has_room(self, size: int, most: int, most_size: int) -> bool:
+        return len(self.entries) < most and (not self.size or self.size + size <= most_size)
+
+    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float, hub_lock: Lock) -> None:
+        self.writers.wait_for_room(seconds)
+
+    def give_pending(self, member: Member) -> None:
+        """Give a member what it has not been given yet."""
+        if not self.entries or member.cursor >= self.end:
+            return
+        first = max(member.cursor - self.start, 0)
+        member.cursor = self.end
+        frames = [entry.frame for entry in self.entries[first:] if member.outlet not in entry.excluded]
+        if frames:
+            self.writers.count(member.outlet.deliver(frames, self.channel.id))
+
+    def take(self) -> Batch:
+        """Begin the next batch."""
+        count = size = 0
+        for entry in self.entries:
+            size += len(entry.frame.wire)
+            if count and size > BATCH_SIZE:
+                break
+            count += 1
+        self.batch = Batch(self.start, self.entries[:count])
+        self.position = len(self.members)
+        return self.batch
+
+    def slice(self, most: int) -> list[Member]:
+        """The next members to write to."""
+        low = max(0, self.position - most)
+        members = self.members[low : self.position]
+        self.position = low
+        return members
+
+    def finish(self) -> None:
+        """The batch has been given to everyone: forget its messages."""
+        assert self.batch is not None
+        count = len(self.batch.entries)
+        del self.entries[:count]
+        self.start += count
+        self.size -= self.batch.size
+        self.batch = None

@@ -1,0 +1,551 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The binding of the compiled fan-out: what it does and promises is said in _fanout.pyi and in the C headers."""
+
+import asyncio
+from threading import get_ident
+from weakref import WeakKeyDictionary
+
+from hubbub.errors import Misuse
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.errno cimport errno
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport strerror
+from posix.types cimport pid_t
+
+
+cdef extern from "pthread.h" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_mutex_trylock(pthread_mutex_t *)
+    int pthread_mutex_lock(pthread_mutex_t *)
+    int pthread_mutex_unlock(pthread_mutex_t *)
+
+
+cdef extern from "frame.h" nogil:
+    ctypedef struct hb_frame:
+        pass
+    ctypedef struct hb_entry:
+        hb_frame *forms[8]
+    hb_frame *hb_frame_new(const void *, size_t)
+    void hb_frame_drop(hb_frame *)
+    hb_entry *hb_entry_new(hb_frame *, const uint64_t *, size_t)
+    void hb_entry_drop(hb_entry *)
+
+
+cdef extern from "backlog.h" nogil:
+    ctypedef struct hb_bounds:
+        size_t backlog
+        size_t total_backlog
+        uint64_t stall_ms
+    enum: HB_DIRECT, HB_CONTROL
+    size_t hb_total_backlog()
+
+
+cdef extern from "counts.h" nogil:
+    enum: HB_CAUSES
+    ctypedef struct hb_counts:
+        uint64_t deliveries, writes, bytes, sends
+        uint64_t drops[5]
+    hb_counts *hb_counts_new()
+    hb_counts *hb_counts_keep(hb_counts *)
+    void hb_counts_drop(hb_counts *)
+    void hb_count(uint64_t *, uint64_t)
+
+
+cdef extern from "notices.h" nogil:
+    ctypedef struct hb_notices:
+        int fd
+    hb_notices *hb_notices_new()
+    void hb_notices_drop(hb_notices *)
+    void hb_notices_close(hb_notices *)
+    hb_outlet *hb_notices_take(hb_notices *)
+
+
+cdef extern from "outlet.h" nogil:
+    enum: HB_CUT, HB_DROPPED, HB_FLUSHED, HB_DRAINED
+    ctypedef struct hb_outlet:
+        pthread_mutex_t lock
+        bint open, telling
+        uint8_t form, policy, notice, cut
+        uint32_t lost
+        void *backlog
+        hb_member *members
+        hb_counts *counts
+        size_t buffered
+        uint64_t id
+        void *owner
+    hb_outlet *hb_outlet_new(int, hb_notices *, hb_counts *, hb_bounds, void *)
+    void hb_outlet_drop(hb_outlet *)
+    void hb_outlet_start(hb_outlet *, unsigned, hb_frame *)
+    bint hb_outlet_write(hb_outlet *, const void *, size_t, uint64_t)
+    void hb_outlet_pong(hb_outlet *, const void *, size_t)
+    bint hb_outlet_finish(hb_outlet *, const void *, size_t)
+    void hb_outlet_detach(hb_outlet *)
+
+
+cdef extern from "poller.h" nogil:
+    void hb_poller_after_fork()
+
+
+cdef extern from "writers.h" nogil:
+    ctypedef struct hb_writers:
+        pass
+    ctypedef struct hb_writers_state:
+        unsigned size, busy
+        long waiting
+        uint64_t failures
+    hb_writers *hb_writers_new(unsigned, unsigned, hb_counts *)
+    void hb_writers_drop(hb_writers *)
+    void hb_writers_stop(hb_writers *)
+    void hb_writers_after_fork(hb_writers *)
+    void hb_writers_queue(hb_writers *, hb_shard *)
+    void hb_writers_hand_over(hb_writers *, hb_shard *)
+    hb_writers_state hb_writers_look(hb_writers *)
+
+
+cdef extern from "shard.h" nogil:
+    ctypedef struct hb_member:
+        pass
+    ctypedef struct hb_shard:
+        pass
+    hb_shard *hb_shard_new(hb_writers *, uint64_t)
+    void hb_shard_drop(hb_shard *)
+    hb_member *hb_member_join(hb_shard *, hb_outlet *)
+    void hb_member_leave(hb_member *)
+    bint hb_shard_has_room(hb_shard *, size_t, size_t, size_t)
+    void hb_shard_wait_for_room(hb_shard *, size_t, size_t, size_t, double)
+    enum hb_posted: HB_NOT_POSTED, HB_POST_WAITS, HB_POST_WAKES
+    hb_posted hb_shard_post(hb_shard *, hb_entry *, bint)
+    void hb_outlet_catch_up(hb_outlet *)
+
+
+cdef enum:
+    AT_ONCE = 256  # notices told before the loop gets a turn
+    HELD = 16384   # bytes up to which a send is shorter than letting another thread have the interpreter
+
+cdef tuple POLICIES = ("disconnect", "drop-oldest", "drop-newest", "latest")
+cdef tuple CAUSES = (None, "overflow", "budget", "closed", "error")
+cdef tuple CUTS = (None, "overflow", "budget", "stalled", "error")
+
+
+def total_backlog():
+    return hb_total_backlog()
+
+
+cdef class Counts:
+    cdef hb_counts *c
+
+    def __cinit__(self):
+        self.c = hb_counts_new()
+        if self.c == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        hb_counts_drop(self.c)
+
+    @property
+    def deliveries(self):
+        return self.c.deliveries
+
+    @property
+    def writes(self):
+        return self.c.writes
+
+    @property
+    def bytes(self):
+        return self.c.bytes
+
+    @property
+    def sends(self):
+        return self.c.sends
+
+    @property
+    def drops(self):
+        return {CAUSES[i]: self.c.drops[i] for i in range(1, HB_CAUSES) if self.c.drops[i]}
+
+
+cdef object _notices_of = WeakKeyDictionary()
+
+
+cdef class Notices:
+    """What the outlets of one event loop have to tell it."""
+
+    cdef hb_notices *c
+    cdef object __weakref__
+
+    def __cinit__(self):
+        self.c = hb_notices_new()
+        if self.c == NULL:
+            raise OSError(errno, strerror(errno).decode())
+
+    def __dealloc__(self):
+        if self.c != NULL:
+            hb_notices_close(self.c)
+            hb_notices_drop(self.c)
+
+    @staticmethod
+    cdef Notices of(object loop):
+        notices = _notices_of.get(loop)
+        if notices is None:
+            notices = _notices_of[loop] = Notices()
+            loop.add_reader((<Notices>notices).c.fd, (<Notices>notices).tell)
+        return <Notices>notices
+
+    def tell(self):
+        cdef hb_outlet *c
+        cdef Outlet outlet
+        cdef uint8_t notice, cut
+        cdef uint32_t lost
+        for _ in range(AT_ONCE):
+            c = hb_notices_take(self.c)
+            if c == NULL:
+                return
+            lock(c)
+            notice, lost, cut = c.notice, c.lost, c.cut
+            c.notice = 0
+            c.lost = 0
+            # Safe for the GIL is held: an Outlet takes its address out, under it, before it is gone.
+            outlet = <Outlet>c.owner if c.owner != NULL else None
+            pthread_mutex_unlock(&c.lock)
+            hb_outlet_drop(c)
+            if outlet is not None:
+                outlet.tell(notice, lost, cut)
+
+
+cdef inline void lock(hb_outlet *c) noexcept:
+    """A writer may hold it for the length of a send: let another thread have the interpreter meanwhile."""
+    if pthread_mutex_trylock(&c.lock) != 0:
+        with nogil:
+            pthread_mutex_lock(&c.lock)
+
+
+cdef class Outlet:
+    cdef hb_outlet *c
+    cdef object _owner
+    cdef Counts _counts
+    cdef readonly object loop
+    cdef readonly object thread
+    cdef public tuple hubs
+    cdef public dict memberships
+    cdef object _form
+    cdef object _counters
+
+    def __cinit__(self, int descriptor, object owner, object loop, object limits, object counters):
+        cdef hb_bounds bounds
+        bounds.backlog = limits.max_backlog
+        bounds.total_backlog = limits.max_total_backlog
+        bounds.stall_ms = <uint64_t>(limits.backlog_timeout * 1000)
+        self._counts = counters.native
+        self.c = hb_outlet_new(descriptor, Notices.of(loop).c, self._counts.c, bounds, <void *>self)
+        if self.c == NULL:
+            raise OSError(errno, strerror(errno).decode())
+        self._owner = owner
+        self._counters = counters
+        self.loop = loop
+        self.thread = get_ident()
+        self.hubs = ()
+
+    def __dealloc__(self):
+        if self.c != NULL:
+            lock(self.c)
+            self.c.owner = NULL
+            hb_outlet_detach(self.c)
+            pthread_mutex_unlock(&self.c.lock)
+            hb_outlet_drop(self.c)
+
+    @property
+    def open(self):
+        return self.c.open
+
+    @property
+    def clogged(self):
+        return self.c.buffered > 0
+
+    @property
+    def buffered(self):
+        return self.c.buffered
+
+    @property
+    def form(self):
+        return self._form
+
+    @property
+    def overflow(self):
+        return POLICIES[self.c.policy]
+
+    @overflow.setter
+    def overflow(self, name):
+        self.c.policy = POLICIES.index(name)
+
+    @property
+    def counters(self):
+        return self._counters
+
+    @counters.setter
+    def counters(self, counters):
+        cdef Counts counts = counters.native
+        cdef hb_counts *before
+        lock(self.c)
+        before = self.c.counts
+        self.c.counts = hb_counts_keep(counts.c)
+        pthread_mutex_unlock(&self.c.lock)
+        hb_counts_drop(before)
+        self._counts = counts
+        self._counters = counters
+
+    def start(self, form, bytes greeting):
+        cdef hb_frame *frame = hb_frame_new(PyBytes_AS_STRING(greeting), PyBytes_GET_SIZE(greeting))
+        if frame == NULL:
+            raise MemoryError
+        self._form = form
+        lock(self.c)
+        hb_outlet_start(self.c, 0 if form is None else form - 8, frame)
+        pthread_mutex_unlock(&self.c.lock)
+        hb_frame_drop(frame)
+
+    def write(self, frame):
+        cdef bytes data = frame.encoded(self._form)
+        if not self._write(data, HB_DIRECT):
+            return False
+        hb_count(&self._counts.c.writes, 1)
+        hb_count(&self._counts.c.bytes, PyBytes_GET_SIZE(data))
+        return True
+
+    def control(self, bytes data):
+        return self._write(data, HB_CONTROL)
+
+    cdef bint _write(self, bytes data, uint64_t channel):
+        cdef const char *start = PyBytes_AS_STRING(data)
+        cdef size_t size = PyBytes_GET_SIZE(data)
+        cdef hb_outlet *c = self.c
+        cdef bint accepted
+        if size <= HELD and pthread_mutex_trylock(&c.lock) == 0:
+            hb_outlet_catch_up(c)
+            accepted = hb_outlet_write(c, start, size, channel)
+            pthread_mutex_unlock(&c.lock)
+            return accepted
+        with nogil:
+            pthread_mutex_lock(&c.lock)
+            hb_outlet_catch_up(c)
+            accepted = hb_outlet_write(c, start, size, channel)
+            pthread_mutex_unlock(&c.lock)
+        return accepted
+
+    def pong(self, bytes data):
+        lock(self.c)
+        hb_outlet_pong(self.c, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        pthread_mutex_unlock(&self.c.lock)
+
+    def finish(self, bytes data):
+        cdef const char *start = PyBytes_AS_STRING(data)
+        cdef size_t size = PyBytes_GET_SIZE(data)
+        cdef bint finished
+        with nogil:
+            pthread_mutex_lock(&self.c.lock)
+            hb_outlet_catch_up(self.c)
+            finished = hb_outlet_finish(self.c, start, size)
+            pthread_mutex_unlock(&self.c.lock)
+        return finished
+
+    def detach(self):
+        lock(self.c)
+        hb_outlet_detach(self.c)
+        pthread_mutex_unlock(&self.c.lock)
+        for hub in self.hubs:
+            hub.forget(self)
+
+    def pause(self):
+        """The transport's own buffer is full: no frame of ours waits there."""
+
+    def resume(self):
+        """It is empty again."""
+
+    def tell_when_drained(self):
+        lock(self.c)
+        waits = self.c.backlog != NULL
+        self.c.telling = waits
+        pthread_mutex_unlock(&self.c.lock)
+        return waits
+
+    def call_owner(self, callback, *args):
+        try:
+            if get_ident() == self.thread:
+                self.loop.call_soon(callback, *args)
+            else:
+                self.loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop is closed, and with it every connection it had
+            self.detach()
+
+    cdef tell(self, uint8_t notice, uint32_t lost, uint8_t cut):
+        if notice & HB_DROPPED and lost:
+            self._owner.dropped(lost)
+        if notice & HB_CUT:
+            self._owner.cut(CUTS[cut])
+        if notice & HB_DRAINED:
+            self._owner.drained()
+        if notice & HB_FLUSHED:
+            self._owner.flushed()
+
+
+cdef class Cursor:
+    """A member's place in its shard."""
+
+    cdef hb_member *c
+
+    def __dealloc__(self):
+        if self.c != NULL:
+            hb_member_leave(self.c)
+
+
+cdef class Writers:
+    cdef hb_writers *c
+    cdef object __weakref__
+
+    shard_size = 512
+
+    def __cinit__(self, unsigned least, unsigned most, Counts counts):
+        self.c = hb_writers_new(least, most, counts.c)
+        if self.c == NULL:
+            raise MemoryError
+        _pools[self] = None
+
+    def __dealloc__(self):
+        if self.c != NULL:
+            with nogil:
+                hb_writers_stop(self.c)
+            hb_writers_drop(self.c)
+
+    def shard(self, channel):
+        return Shard(self, channel)
+
+    def attach(self, loop):
+        """Threads need no event loop."""
+
+    @property
+    def size(self):
+        return hb_writers_look(self.c).size
+
+    @property
+    def busy(self):
+        return hb_writers_look(self.c).busy
+
+    @property
+    def waiting(self):
+        return hb_writers_look(self.c).waiting
+
+    @property
+    def failures(self):
+        return hb_writers_look(self.c).failures
+
+
+cdef class Shard:
+    cdef hb_shard *c
+    cdef readonly Writers writers
+    cdef readonly object channel
+    cdef readonly list members
+    cdef int forms[8]
+
+    def __cinit__(self, Writers writers, channel):
+        self.c = hb_shard_new(writers.c, channel.number)
+        if self.c == NULL:
+            raise MemoryError
+        self.writers = writers
+        self.channel = channel
+        self.members = []
+
+    def __dealloc__(self):
+        hb_shard_drop(self.c)
+
+    def add(self, member):
+        cdef Outlet outlet = member.outlet
+        cdef Cursor cursor = Cursor.__new__(Cursor)
+        with nogil:
+            cursor.c = hb_member_join(self.c, outlet.c)
+        if cursor.c == NULL:
+            raise MemoryError
+        self.forms[outlet.c.form] += 1
+        member.cursor = cursor
+        member.index = len(self.members)
+        self.members.append(member)
+
+    def remove(self, member):
+        cdef Cursor cursor = member.cursor
+        cdef Outlet outlet = member.outlet
+        cdef hb_member *c = cursor.c
+        cursor.c = NULL
+        with nogil:
+            hb_member_leave(c)
+        self.forms[outlet.c.form] -= 1
+        last = self.members.pop()
+        if last is not member:
+            self.members[member.index] = last
+            last.index = member.index
+
+    def has_room(self, size_t size, size_t most, size_t most_size):
+        return hb_shard_has_room(self.c, size, most, most_size)
+
+    def wait_for_room(self, size_t size, size_t most, size_t most_size, double seconds, hub_lock):
+        hub_lock.release()
+        try:
+            with nogil:
+                hb_shard_wait_for_room(self.c, size, most, most_size, seconds)
+        finally:
+            hub_lock.acquire()
+
+    def post(self, entry):
+        cdef hb_entry *c = self._entry(entry)
+        loop = asyncio._get_running_loop()
+        cdef hb_posted posted = hb_shard_post(self.c, c, loop is not None)
+        hb_entry_drop(c)
+        if posted == HB_NOT_POSTED:
+            raise MemoryError
+        if posted == HB_POST_WAITS:
+            return
+        if loop is None:
+            hb_writers_queue(self.writers.c, self.c)
+        else:
+            loop.call_soon(self._hand_over)
+
+    def _hand_over(self):
+        with nogil:
+            hb_writers_hand_over(self.writers.c, self.c)
+
+    cdef hb_entry *_entry(self, entry) except NULL:
+        frame, excluded = entry.frame, entry.excluded
+        cdef bytes wire = frame.wire
+        cdef hb_frame *plain = hb_frame_new(PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire))
+        cdef size_t count = 0
+        cdef uint64_t *ids = NULL
+        if plain == NULL:
+            raise MemoryError
+        if excluded:
+            ids = <uint64_t *>malloc(len(excluded) * sizeof(uint64_t))
+            if ids == NULL:
+                hb_frame_drop(plain)
+                raise MemoryError
+            for outlet in excluded:
+                if isinstance(outlet, Outlet):
+                    ids[count] = (<Outlet>outlet).c.id
+                    count += 1
+        cdef hb_entry *c = hb_entry_new(plain, ids, count)
+        free(ids)
+        if c == NULL:
+            raise MemoryError
+        cdef bytes data
+        for form in range(1, 8):
+            if self.forms[form]:
+                data = frame.encoded(form + 8)
+                if data is not wire:
+                    c.forms[form] = hb_frame_new(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        return c
+
+
+cdef object _pools = WeakKeyDictionary()
+
+
+def after_fork():
+    hb_poller_after_fork()
+    for pool in list(_pools):
+        hb_writers_after_fork((<Writers>pool).c)

@@ -1,0 +1,195 @@
+#include "backlog.h"
+
+#include <stdlib.h>
+
+enum { FIRST_CAPACITY = 8 };
+
+static atomic_size_t total;
+
+size_t hb_total_backlog(void) { return atomic_load_explicit(&total, memory_order_relaxed); }
+
+hb_backlog *hb_backlog_new(void) { return calloc(1, sizeof(hb_backlog)); }
+
+static hb_waiting *at(const hb_backlog *backlog, uint32_t index) {
+    return &backlog->ring[(backlog->head + index) & (backlog->capacity - 1)];
+}
+
+static void more(hb_backlog *backlog, size_t bytes) {
+    backlog->size += bytes;
+    atomic_fetch_add_explicit(&total, bytes, memory_order_relaxed);
+}
+
+static void less(hb_backlog *backlog, size_t bytes) {
+    backlog->size -= bytes;
+    atomic_fetch_sub_explicit(&total, bytes, memory_order_relaxed);
+}
+
+size_t hb_backlog_free(hb_backlog *backlog) {
+    size_t messages = 0;
+    for (uint32_t i = 0; i < backlog->count; i++) {
+        messages += at(backlog, i)->channel != HB_CONTROL;
+        hb_frame_drop(at(backlog, i)->frame);
+    }
+    less(backlog, backlog->size);
+    free(backlog->ring);
+    free(backlog);
+    return messages;
+}
+
+static bool grow(hb_backlog *backlog) {
+    if (backlog->count < backlog->capacity) return true;
+    if (backlog->capacity > UINT32_MAX / 4) return false;
+    uint32_t capacity = backlog->capacity ? backlog->capacity * 2 : FIRST_CAPACITY;
+    hb_waiting *ring = malloc(capacity * sizeof *ring);
+    if (!ring) return false;
+    for (uint32_t i = 0; i < backlog->count; i++) ring[i] = *at(backlog, i);
+    free(backlog->ring);
+    backlog->ring = ring;
+    backlog->head = 0;
+    backlog->capacity = capacity;
+    return true;
+}
+
+static bool push(hb_backlog *backlog, hb_frame *frame, uint64_t channel) {
+    if (!grow(backlog)) return false;
+    *at(backlog, backlog->count++) = (hb_waiting){hb_frame_keep(frame), channel};
+    more(backlog, frame->size);
+    return true;
+}
+
+bool hb_backlog_begin(hb_backlog *backlog, hb_frame *frame, uint64_t channel, size_t sent) {
+    if (!push(backlog, frame, channel)) return false;
+    backlog->sent = sent;
+    less(backlog, sent);
+    return true;
+}
+
+bool hb_backlog_put_pong(hb_backlog *backlog, hb_frame *pong) {
+    for (uint32_t i = backlog->sent ? 1 : 0; i < backlog->count; i++) {
+        hb_waiting *waiting = at(backlog, i);
+        if (waiting->channel == HB_CONTROL && waiting->frame->bytes[0] == pong->bytes[0]) {
+            less(backlog, waiting->frame->size);
+            more(backlog, pong->size);
+            hb_frame_drop(waiting->frame);
+            waiting->frame = hb_frame_keep(pong);
+            return true;
+        }
+    }
+    return push(backlog, pong, HB_CONTROL);
+}
+
+static enum hb_cause excess(const hb_backlog *backlog, size_t size, const hb_bounds *bounds) {
+    if (backlog->size && backlog->size + size > bounds->backlog) return HB_OVERFLOW;
+    if (hb_total_backlog() + size > bounds->total_backlog) return HB_BUDGET;
+    return HB_KEPT;
+}
+
+// Drops what has waited longest until `size` bytes fit. What may not be dropped moves up to the gap behind it.
+static size_t drop_oldest(hb_backlog *backlog, size_t size, const hb_bounds *bounds) {
+    size_t dropped = 0;
+    uint32_t kept = backlog->sent ? 1 : 0;  // frames at the head that stay
+    while (kept < backlog->count && excess(backlog, size, bounds)) {
+        hb_waiting *oldest = at(backlog, kept);
+        if (oldest->channel == HB_CONTROL) {
+            kept++;
+            continue;
+        }
+        less(backlog, oldest->frame->size);
+        hb_frame_drop(oldest->frame);
+        for (uint32_t i = kept; i > 0; i--) *at(backlog, i) = *at(backlog, i - 1);
+        backlog->head = (backlog->head + 1) & (backlog->capacity - 1);
+        backlog->count--;
+        dropped++;
+    }
+    return dropped;
+}
+
+// A set of channels, open addressing; HB_DIRECT stands for an empty place.
+static bool set_add(uint64_t *set, uint32_t capacity, uint64_t channel) {
+    uint32_t place = (uint32_t)((channel * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & (capacity - 1);
+    while (set[place] != HB_DIRECT) {
+        if (set[place] == channel) return false;
+        place = (place + 1) & (capacity - 1);
+    }
+    set[place] = channel;
+    return true;
+}
+
+// Drops every message that a later one of its channel, the new one included, has made stale.
+static size_t keep_latest(hb_backlog *backlog, uint64_t channel) {
+    if (!backlog->count) return 0;
+    uint64_t *seen = calloc((size_t)backlog->capacity * 2, sizeof *seen);
+    if (!seen) return 0;
+    uint32_t capacity = backlog->capacity * 2, kept = 0, fixed = backlog->sent ? 1 : 0;
+    size_t dropped = 0;
+    if (channel != HB_DIRECT) set_add(seen, capacity, channel);
+    for (uint32_t i = backlog->count; i-- > 0;) {  // from the newest, moving what stays to the end
+        hb_waiting waiting = *at(backlog, i);
+        bool stays = i < fixed || waiting.channel == HB_DIRECT || waiting.channel == HB_CONTROL ||
+                     set_add(seen, capacity, waiting.channel);
+        if (stays) {
+            *at(backlog, backlog->count - ++kept) = waiting;
+        } else {
+            less(backlog, waiting.frame->size);
+            hb_frame_drop(waiting.frame);
+            dropped++;
+        }
+    }
+    backlog->head = (backlog->head + (backlog->count - kept)) & (backlog->capacity - 1);
+    backlog->count = kept;
+    free(seen);
+    return dropped;
+}
+
+hb_outcome hb_backlog_add(hb_backlog *backlog, hb_frame *frame, uint64_t channel, enum hb_policy policy,
+                          const hb_bounds *bounds) {
+    hb_outcome outcome = {.accepted = true, .cause = channel == HB_CONTROL ? HB_KEPT : excess(backlog, frame->size, bounds)};
+    if (outcome.cause != HB_KEPT) {
+        switch (policy) {
+            case HB_DISCONNECT:
+            case HB_DROP_NEWEST:
+                outcome.accepted = false;
+                break;
+            case HB_DROP_OLDEST:
+                outcome.dropped = drop_oldest(backlog, frame->size, bounds);
+                outcome.accepted = excess(backlog, frame->size, bounds) == HB_KEPT;
+                break;
+            case HB_LATEST:
+                outcome.dropped = keep_latest(backlog, channel);
+                outcome.accepted = excess(backlog, frame->size, bounds) == HB_KEPT;
+                break;
+        }
+        outcome.disconnect = !outcome.accepted && (policy == HB_DISCONNECT || policy == HB_LATEST);
+    }
+    if (outcome.accepted && !push(backlog, frame, channel)) {
+        outcome.accepted = false;
+        outcome.disconnect = true;
+        outcome.cause = HB_ERROR;
+    }
+    outcome.dropped += !outcome.accepted;
+    return outcome;
+}
+
+int hb_backlog_pieces(const hb_backlog *backlog, struct iovec *pieces, int most, size_t most_bytes) {
+    int count = 0;
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < backlog->count && count < most && bytes < most_bytes; i++, count++) {
+        hb_frame *frame = at(backlog, i)->frame;
+        size_t sent = i == 0 ? backlog->sent : 0;
+        pieces[count] = (struct iovec){frame->bytes + sent, frame->size - sent};
+        bytes += frame->size - sent;
+    }
+    return count;
+}
+
+void hb_backlog_taken(hb_backlog *backlog, size_t bytes) {
+    less(backlog, bytes);
+    bytes += backlog->sent;
+    while (backlog->count && bytes >= at(backlog, 0)->frame->size) {
+        bytes -= at(backlog, 0)->frame->size;
+        hb_frame_drop(at(backlog, 0)->frame);
+        backlog->head = (backlog->head + 1) & (backlog->capacity - 1);
+        backlog->count--;
+    }
+    backlog->sent = bytes;
+}

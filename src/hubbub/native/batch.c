@@ -1,0 +1,122 @@
+#include "batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool hb_batch_add(hb_batch *batch, hb_entry *entry) {
+    if (batch->count == batch->capacity) {
+        size_t capacity = batch->capacity ? batch->capacity * 2 : 8;
+        hb_entry **entries = realloc(batch->entries, capacity * sizeof *entries);
+        if (!entries) return false;
+        batch->entries = entries;
+        batch->capacity = capacity;
+    }
+    batch->excludes |= entry->excluded_count > 0;
+    batch->entries[batch->count++] = hb_entry_keep(entry);
+    return true;
+}
+
+void hb_batch_end(hb_batch *batch) {
+    for (size_t form = 0; form < HB_FORMS; form++) {
+        hb_frame_drop(batch->joined[form]);
+        free(batch->frames[form]);
+        batch->joined[form] = NULL;
+        batch->frames[form] = NULL;
+    }
+    for (size_t i = 0; i < batch->count; i++) hb_entry_drop(batch->entries[i]);
+    batch->count = batch->size = 0;
+    batch->excludes = false;
+}
+
+void hb_batch_free(hb_batch *batch) {
+    free(batch->entries);
+    batch->entries = NULL;
+    batch->capacity = 0;
+}
+
+// The messages in that form, and joined if there is memory for it. False: without memory for anything.
+static bool prepare(hb_batch *batch, unsigned form) {
+    hb_frame **frames = malloc(batch->count * sizeof *frames);
+    if (!frames) return false;
+    size_t size = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        frames[i] = hb_entry_frame(batch->entries[i], form);  // the entry has the reference
+        size += frames[i]->size;
+    }
+    batch->frames[form] = frames;
+    if (batch->count == 1) {
+        batch->joined[form] = hb_frame_keep(frames[0]);
+    } else if ((batch->joined[form] = hb_frame_new(NULL, size))) {
+        unsigned char *to = batch->joined[form]->bytes;
+        for (size_t i = 0; i < batch->count; to += frames[i++]->size) memcpy(to, frames[i]->bytes, frames[i]->size);
+    }
+    return true;
+}
+
+static bool excluded(const hb_batch *batch, uint64_t id) {
+    for (size_t i = 0; i < batch->count; i++) {
+        if (hb_entry_excludes(batch->entries[i], id)) return true;
+    }
+    return false;
+}
+
+typedef struct tally {
+    uint64_t deliveries, sends, bytes;
+} tally;
+
+// To a member that has been given a part already, or that some messages exclude. With its outlet's lock held.
+static void serve_some(hb_batch *batch, hb_member *member, uint64_t channel, tally *tally) {
+    hb_outlet *outlet = member->outlet;
+    hb_frame **frames = batch->frames[outlet->form], **some = malloc(batch->count * sizeof *some);
+    if (!some) {
+        hb_outlet_cut(outlet, HB_CUT_ERROR);
+        return;
+    }
+    size_t count = 0, size = 0;
+    for (size_t i = member->cursor > batch->start ? (size_t)(member->cursor - batch->start) : 0; i < batch->count; i++) {
+        if (hb_entry_excludes(batch->entries[i], outlet->id)) continue;
+        some[count++] = frames[i];
+        size += frames[i]->size;
+    }
+    if (count) {
+        size_t accepted = hb_outlet_deliver(outlet, some, count, NULL, channel, &tally->sends);
+        tally->deliveries += accepted;
+        if (accepted) tally->bytes += size;
+    }
+    free(some);
+}
+
+static void serve(hb_batch *batch, hb_member *member, uint64_t channel, tally *tally) {
+    hb_outlet *outlet = member->outlet;
+    pthread_mutex_lock(&outlet->lock);
+    unsigned form = outlet->form;
+    if (member->cursor >= batch->end) {
+        // given before, or gone
+    } else if (!batch->frames[form] && !prepare(batch, form)) {
+        hb_outlet_cut(outlet, HB_CUT_ERROR);
+    } else if (member->cursor > batch->start || (batch->excludes && excluded(batch, outlet->id))) {
+        serve_some(batch, member, channel, tally);
+    } else {
+        size_t accepted = hb_outlet_deliver(outlet, batch->frames[form], batch->count, batch->joined[form], channel,
+                                            &tally->sends);
+        tally->deliveries += accepted;
+        if (accepted && batch->joined[form]) tally->bytes += batch->joined[form]->size;
+    }
+    if (member->cursor < batch->end) member->cursor = batch->end;
+    pthread_mutex_unlock(&outlet->lock);
+}
+
+void hb_batch_serve(hb_batch *batch, hb_member **members, uint64_t channel, hb_counts *counts) {
+    tally tally = {0};
+    size_t most = HB_SLICE_SIZE / (batch->size ? batch->size : 1);
+    if (most > HB_SLICE_SENDS) most = HB_SLICE_SENDS;
+    if (most < 1) most = 1;
+    for (size_t i = 0; i < most && batch->position > 0; i++) {
+        size_t index = --batch->position;
+        if (index >= 4) __builtin_prefetch(members[index - 4]->outlet);  // a miss costs more than all else here but the send
+        serve(batch, members[index], channel, &tally);
+    }
+    hb_count(&counts->deliveries, tally.deliveries);
+    hb_count(&counts->sends, tally.sends);
+    hb_count(&counts->bytes, tally.bytes);
+}

@@ -1,0 +1,30 @@
+// What outlets have to tell the event loop that owns them: a list and an eventfd, which is written to only when the list
+// was empty. Any thread adds; the loop takes.
+#ifndef HUBBUB_NOTICES_H
+#define HUBBUB_NOTICES_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct hb_outlet;
+
+typedef struct hb_notices {
+    atomic_uint_fast32_t references;
+    pthread_mutex_t lock;  // guards what follows, and `noticed` and `next_notice` of the outlets in the list
+    int fd;                // readable while the list is not empty
+    bool closed;           // the loop is gone: nothing is added any more
+    struct hb_outlet *first, *last;
+} hb_notices;
+
+hb_notices *hb_notices_new(void);  // one reference; NULL with errno
+hb_notices *hb_notices_keep(hb_notices *notices);
+void hb_notices_drop(hb_notices *notices);
+void hb_notices_close(hb_notices *notices);  // the loop is gone
+
+// Puts the outlet into the list, once. Called with the outlet's lock held, after what there is to tell was noted in it.
+void hb_notices_add(hb_notices *notices, struct hb_outlet *outlet);
+// The outlet that has waited longest, with the list's reference to it; NULL when there is none left.
+struct hb_outlet *hb_notices_take(hb_notices *notices);
+
+#endif

@@ -1,0 +1,258 @@
+#include "outlet.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "poller.h"
+
+enum { PIECES = 64, FLUSH_SIZE = 256 * 1024 };  // of one sendmsg: about what a socket buffer takes at once
+
+static atomic_uint_fast64_t last_id;
+
+uint64_t hb_now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+hb_outlet *hb_outlet_new(int fd, hb_notices *notices, hb_counts *counts, hb_bounds bounds, void *owner) {
+    hb_outlet *outlet = calloc(1, sizeof *outlet);
+    if (!outlet) return NULL;
+    outlet->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (outlet->fd < 0) {
+        free(outlet);
+        return NULL;
+    }
+    atomic_init(&outlet->references, 1);
+    pthread_mutex_init(&outlet->lock, NULL);
+    outlet->counts = hb_counts_keep(counts);
+    outlet->notices = hb_notices_keep(notices);
+    outlet->bounds = bounds;
+    outlet->owner = owner;
+    outlet->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+    return outlet;
+}
+
+hb_outlet *hb_outlet_keep(hb_outlet *outlet) {
+    atomic_fetch_add_explicit(&outlet->references, 1, memory_order_relaxed);
+    return outlet;
+}
+
+void hb_outlet_drop(hb_outlet *outlet) {
+    if (!outlet || atomic_fetch_sub_explicit(&outlet->references, 1, memory_order_acq_rel) != 1) return;
+    if (outlet->backlog) hb_backlog_free(outlet->backlog);
+    if (outlet->fd >= 0) close(outlet->fd);
+    pthread_mutex_destroy(&outlet->lock);
+    hb_counts_drop(outlet->counts);
+    hb_notices_drop(outlet->notices);
+    free(outlet);
+}
+
+static void tell(hb_outlet *outlet, uint8_t notice) {
+    outlet->notice |= notice;
+    hb_notices_add(outlet->notices, outlet);
+}
+
+static void forget_backlog(hb_outlet *outlet) {
+    if (outlet->backlog) hb_count(&outlet->counts->drops[HB_CLOSED], hb_backlog_free(outlet->backlog));
+    outlet->backlog = NULL;
+    atomic_store_explicit(&outlet->buffered, 0, memory_order_relaxed);
+}
+
+void hb_outlet_cut(hb_outlet *outlet, enum hb_cut cause) {
+    if (outlet->cut) return;
+    forget_backlog(outlet);
+    outlet->open = false;
+    outlet->cut = (uint8_t)cause;
+    hb_poller_forget(outlet);
+    tell(outlet, HB_CUT);
+}
+
+// The backlog has changed: what follows from that.
+static void settle(hb_outlet *outlet) {
+    if (outlet->backlog && !outlet->backlog->count) {
+        hb_backlog_free(outlet->backlog);
+        outlet->backlog = NULL;
+    }
+    atomic_store_explicit(&outlet->buffered, outlet->backlog ? outlet->backlog->size : 0, memory_order_relaxed);
+    if (outlet->backlog) return;
+    uint8_t notice = (outlet->last ? HB_FLUSHED : 0) | (outlet->telling ? HB_DRAINED : 0);
+    outlet->telling = false;
+    if (notice) tell(outlet, notice);
+}
+
+// Begins a backlog and has the poller wait for the descriptor to become writable. False: the outlet was cut.
+static bool begin_backlog(hb_outlet *outlet) {
+    outlet->backlog = hb_backlog_new();
+    atomic_store_explicit(&outlet->progress_ms, hb_now_ms(), memory_order_relaxed);
+    if (outlet->backlog && hb_poller_wait(outlet)) return true;
+    hb_outlet_cut(outlet, HB_CUT_ERROR);
+    return false;
+}
+
+// How many bytes the kernel takes now. An error counts as all: the read side of the connection finds it, too.
+static size_t send_now(hb_outlet *outlet, const void *data, size_t size) {
+    ssize_t sent;
+    do {
+        sent = send(outlet->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    if (sent >= 0) return (size_t)sent;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
+    return size;
+}
+
+bool hb_outlet_flush(hb_outlet *outlet) {
+    struct iovec pieces[PIECES];
+    while (outlet->fd >= 0 && outlet->backlog) {
+        struct msghdr message = {.msg_iov = pieces};
+        message.msg_iovlen = (size_t)hb_backlog_pieces(outlet->backlog, pieces, PIECES, FLUSH_SIZE);
+        ssize_t sent = sendmsg(outlet->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)) return true;
+        if (sent < 0) {  // gone: the read side finds it, too
+            forget_backlog(outlet);
+        } else {
+            hb_backlog_taken(outlet->backlog, (size_t)sent);
+            atomic_store_explicit(&outlet->progress_ms, hb_now_ms(), memory_order_relaxed);
+        }
+        settle(outlet);
+    }
+    return outlet->backlog != NULL;
+}
+
+// Lets one message wait, and carries out what the overflow policy says. Whether it was accepted.
+static bool wait_for_room(hb_outlet *outlet, hb_frame *frame, uint64_t channel) {
+    if (!outlet->backlog && !begin_backlog(outlet)) {
+        hb_count(&outlet->counts->drops[HB_ERROR], channel != HB_CONTROL);
+        return false;
+    }
+    hb_outcome outcome = hb_backlog_add(outlet->backlog, frame, channel, outlet->policy, &outlet->bounds);
+    if (outcome.dropped) {
+        hb_count(&outlet->counts->drops[outcome.cause], outcome.dropped);
+        outlet->lost += (uint32_t)outcome.dropped;
+        tell(outlet, HB_DROPPED);
+    }
+    if (outcome.disconnect) {
+        enum hb_cut cut = outcome.cause == HB_OVERFLOW ? HB_CUT_OVERFLOW
+                          : outcome.cause == HB_BUDGET ? HB_CUT_BUDGET
+                                                       : HB_CUT_ERROR;
+        hb_count(&outlet->counts->drops[outcome.cause], hb_backlog_free(outlet->backlog));
+        outlet->backlog = NULL;
+        hb_outlet_cut(outlet, cut);
+    } else {
+        settle(outlet);
+    }
+    return outcome.accepted;
+}
+
+// Lets the rest of a frame wait that has begun to leave: no policy may refuse it. False: the outlet was cut.
+static bool wait_for_rest(hb_outlet *outlet, hb_frame *frame, uint64_t channel, size_t sent) {
+    if (!begin_backlog(outlet)) return false;
+    if (!hb_backlog_begin(outlet->backlog, frame, channel, sent)) {
+        hb_outlet_cut(outlet, HB_CUT_ERROR);
+        return false;
+    }
+    settle(outlet);
+    return true;
+}
+
+void hb_outlet_start(hb_outlet *outlet, unsigned form, hb_frame *greeting) {
+    if (outlet->fd < 0) return;
+    outlet->form = (uint8_t)form;
+    outlet->open = true;
+    if (!greeting) return;
+    size_t sent = send_now(outlet, greeting->bytes, greeting->size);
+    if (sent < greeting->size) wait_for_rest(outlet, greeting, HB_CONTROL, sent);
+}
+
+// What the kernel took of `joined` ends inside one of the frames: its rest waits, then those behind it.
+static size_t wait_from(hb_outlet *outlet, hb_frame *const *frames, size_t count, size_t sent, uint64_t channel) {
+    size_t i = 0;
+    while (sent >= frames[i]->size) sent -= frames[i++]->size;
+    size_t accepted = i;
+    if (sent && wait_for_rest(outlet, frames[i], channel, sent)) {
+        accepted++;
+        i++;
+    }
+    for (; i < count && outlet->open; i++) accepted += wait_for_room(outlet, frames[i], channel);
+    if (i < count) hb_count(&outlet->counts->drops[HB_CLOSED], count - i);
+    return accepted;
+}
+
+size_t hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count, hb_frame *joined, uint64_t channel,
+                         uint64_t *sends) {
+    if (!outlet->open || outlet->fd < 0) {
+        hb_count(&outlet->counts->drops[HB_CLOSED], count);
+        return 0;
+    }
+    if (outlet->backlog) return wait_from(outlet, frames, count, 0, channel);
+    ++*sends;
+    if (joined) {
+        size_t sent = send_now(outlet, joined->bytes, joined->size);
+        return sent == joined->size ? count : wait_from(outlet, frames, count, sent, channel);
+    }
+    size_t done = 0;
+    while (done < count) {
+        struct iovec pieces[PIECES];
+        size_t some = count - done < PIECES ? count - done : PIECES, size = 0;
+        for (size_t i = 0; i < some; i++) {
+            pieces[i] = (struct iovec){frames[done + i]->bytes, frames[done + i]->size};
+            size += frames[done + i]->size;
+        }
+        struct msghdr message = {.msg_iov = pieces, .msg_iovlen = some};
+        ssize_t sent = sendmsg(outlet->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0) sent = errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : (ssize_t)size;
+        if ((size_t)sent < size) return done + wait_from(outlet, frames + done, count - done, (size_t)sent, channel);
+        done += some;
+    }
+    return count;
+}
+
+bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t channel) {
+    if (!outlet->open || outlet->fd < 0) {
+        hb_count(&outlet->counts->drops[HB_CLOSED], channel != HB_CONTROL);
+        return false;
+    }
+    size_t sent = outlet->backlog ? 0 : send_now(outlet, data, size);
+    if (sent == size && !outlet->backlog) return true;
+    hb_frame *frame = hb_frame_new(data, size);
+    if (!frame) {
+        hb_outlet_cut(outlet, HB_CUT_ERROR);
+        return false;
+    }
+    bool accepted = sent ? wait_for_rest(outlet, frame, channel, sent) : wait_for_room(outlet, frame, channel);
+    hb_frame_drop(frame);
+    return accepted;
+}
+
+void hb_outlet_pong(hb_outlet *outlet, const void *data, size_t size) {
+    if (!outlet->backlog) {
+        hb_outlet_write(outlet, data, size, HB_CONTROL);
+        return;
+    }
+    hb_frame *frame = outlet->open ? hb_frame_new(data, size) : NULL;
+    if (frame && hb_backlog_put_pong(outlet->backlog, frame)) settle(outlet);
+    hb_frame_drop(frame);
+}
+
+bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size) {
+    if (!outlet->open) return false;
+    outlet->last = true;
+    bool put = hb_outlet_write(outlet, data, size, HB_CONTROL);
+    outlet->open = false;
+    if (put) settle(outlet);
+    return put;
+}
+
+void hb_outlet_detach(hb_outlet *outlet) {
+    outlet->open = false;
+    forget_backlog(outlet);
+    hb_poller_forget(outlet);
+    if (outlet->fd >= 0) close(outlet->fd);
+    outlet->fd = -1;
+}

@@ -1,0 +1,81 @@
+// The write side of one TCP or Unix socket: where bytes leave, and the backlog of those that could not yet.
+//
+// Locks, in the order in which they may be taken: an outlet's, then a shard's, or the poller's, or the notices'. No thread
+// holds two outlets' or two shards' locks, and none waits for the interpreter's lock while it holds one of these.
+//
+// The descriptor is the outlet's own, a duplicate: whatever an event loop does with the original, and when, no number that
+// was closed and given to somebody else is ever written to. `detach` closes it, under the lock.
+#ifndef HUBBUB_OUTLET_H
+#define HUBBUB_OUTLET_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "backlog.h"
+#include "counts.h"
+#include "notices.h"
+
+struct hb_member;
+
+// What the event loop is to be told of an outlet: bits of `notice`.
+enum { HB_CUT = 1, HB_DROPPED = 2, HB_FLUSHED = 4, HB_DRAINED = 8 };
+
+// Why it was cut; the names that Python shows for them are in _fanout.pyx.
+enum hb_cut { HB_NOT_CUT, HB_CUT_OVERFLOW, HB_CUT_BUDGET, HB_CUT_STALLED, HB_CUT_ERROR };
+
+typedef struct hb_outlet {
+    atomic_uint_fast32_t references;
+    pthread_mutex_t lock;  // guards what follows, up to the next blank line
+    int fd;                // -1 from `detach` on
+    bool open;             // accepts frames
+    bool last;             // the last frame has been put
+    bool telling;          // the loop wants to hear when the backlog is empty
+    uint8_t form, policy, notice, cut;
+    uint32_t lost;  // dropped messages that the loop has not been told of
+    hb_backlog *backlog;  // made when first needed, gone when drained
+    struct hb_member *members;
+    hb_counts *counts;
+
+    atomic_size_t buffered;           // bytes of the backlog, to be read without the lock
+    atomic_uint_fast64_t progress_ms;  // when the kernel last took something of the backlog
+
+    uint64_t id;  // of no other outlet of the process, ever
+    hb_bounds bounds;
+    hb_notices *notices;
+    void *owner;  // the binding's; not ours to follow
+
+    bool noticed;  // these two are guarded by the notices' lock
+    struct hb_outlet *next_notice;
+
+    bool known;  // these three are guarded by the poller's lock: in its list of the outlets that epoll knows
+    struct hb_outlet *next_known, *previous_known;
+} hb_outlet;
+
+// For a duplicate of that descriptor. NULL with errno.
+hb_outlet *hb_outlet_new(int fd, hb_notices *notices, hb_counts *counts, hb_bounds bounds, void *owner);
+hb_outlet *hb_outlet_keep(hb_outlet *outlet);
+void hb_outlet_drop(hb_outlet *outlet);
+
+// All that follow are called with the outlet's lock held.
+
+// Frames are accepted from here on; `greeting`, which may be NULL, goes out first, whatever waits.
+void hb_outlet_start(hb_outlet *outlet, unsigned form, hb_frame *greeting);
+// Sends messages of a channel, or HB_DIRECT ones. `joined` is all of them in one string of bytes, or NULL.
+// Returns how many were accepted; `sends` grows by the calls to the kernel.
+size_t hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count, hb_frame *joined, uint64_t channel,
+                         uint64_t *sends);
+// Sends one frame straight from the caller's bytes, and copies them only if they have to wait. Whether it was accepted.
+bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t channel);
+void hb_outlet_pong(hb_outlet *outlet, const void *data, size_t size);
+// The last frame, after what waits; then HB_FLUSHED. False if the outlet was finished before.
+bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size);
+// The connection is gone: nothing is written from here on.
+void hb_outlet_detach(hb_outlet *outlet);
+// Gives the kernel what waits. For the poller. Returns whether something still waits.
+bool hb_outlet_flush(hb_outlet *outlet);
+void hb_outlet_cut(hb_outlet *outlet, enum hb_cut cause);
+
+uint64_t hb_now_ms(void);  // monotonic
+
+#endif
