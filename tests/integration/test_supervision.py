@@ -63,6 +63,7 @@ def failing_once(check: Any, victim: object) -> Any:
 async def test_a_writer_that_fails_is_started_again_and_nothing_is_lost(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("hubbub.hub.outlet.fanout", None)  # the compiled writers have nothing in them that could raise
     hub = hubbub.Hub()
     async with serving(ChannelHandler, hub=hub) as server:
         clients = [await RawClient.connect(server.port) for _ in range(3)]

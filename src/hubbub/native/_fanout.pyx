@@ -403,12 +403,13 @@ cdef class Writers:
     cdef hb_writers *c
     cdef object __weakref__
 
-    shard_size = 512
+    cdef public int shard_size
 
     def __cinit__(self, unsigned least, unsigned most, Counts counts):
         self.c = hb_writers_new(least, most, counts.c)
         if self.c == NULL:
             raise MemoryError
+        self.shard_size = 512
         _pools[self] = None
 
     def __dealloc__(self):
