@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+FUZZ_SECONDS ?= 60
 # What the compiled parts are made of: when one of these changes they are built again.
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.pyx)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format conformance conformance-quick bench bench-quick chart fuzz docs docs-serve package system clean
+.PHONY: help demo test check format conformance conformance-quick bench bench-quick chart fuzz sanitize docs docs-serve package system clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -45,8 +46,14 @@ bench-quick: $(VENV)/dev.stamp ## the same with fewer and shorter runs
 chart: $(VENV)/dev.stamp ## the same, and the README's chart from it
 	@$(BIN)/python benchmarks/run.py --chart
 
-fuzz: $(VENV)/dev.stamp ## the property tests, with a hundred times the examples
+fuzz: $(VENV)/dev.stamp ## both codecs against each other for FUZZ_SECONDS (60), then the property tests, a hundred times
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q --only-binary :all: atheris \
+		|| echo "no Atheris for this Python: the property tests are all the fuzzing there is"
+	@! $(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python tests/fuzz/twins.py $(FUZZ_SECONDS)
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/property --timeout 1800
+
+sanitize: $(VENV)/dev.stamp ## the compiled parts under AddressSanitizer and UBSan; TARGETS= chooses from tools/sanitize.sh
+	@tools/sanitize.sh $(BIN)/python $(TARGETS)
 
 docs: $(VENV)/dev.stamp ## build the site into site/
 	@$(BIN)/zensical build --clean

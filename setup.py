@@ -19,8 +19,11 @@ from setuptools.errors import BaseError, CCompilerError
 
 NATIVE = "src/hubbub/native"
 EXTENSIONS = {  # the binding, and the C sources that are linked into it
-    "_codec": [],
-    "_fanout": ["frame.c", "counts.c", "backlog.c", "outlet.c", "notices.c", "poller.c", "shard.c", "batch.c", "writers.c"],
+    "_codec": ["utf8.c", "codec.c"],
+    "_fanout": [
+        f"{name}.c"
+        for name in ("frame", "counts", "backlog", "outlet", "notices", "poller", "shard", "batch", "writers")
+    ],
 }
 if sys.platform != "linux":
     del EXTENSIONS["_fanout"]  # it is made of epoll and eventfd

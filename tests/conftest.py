@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
+from hubbub.wire import frames, protocol
 from support.client import RawClient
+from support.twins import Twin, twin_named
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
@@ -39,3 +41,16 @@ async def gone_clients() -> AsyncIterator[None]:
         RawClient.alive.pop().kill()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+
+
+@pytest.fixture(scope="module", params=["python", "compiled"])
+def twin(request: pytest.FixtureRequest) -> Iterator[Twin]:
+    """Both twins of the codec, one after the other, in the place of the one that was chosen."""
+    try:
+        chosen = twin_named(request.param)
+    except ImportError as error:
+        pytest.skip(f"there is no compiled part here: {error}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "Reader", chosen.Reader)
+        patch.setattr(frames, "mask", chosen.mask)
+        yield chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "logs": set(),
     "native": {"errors"},
     "supervision": {"logs"},
-    "wire": {"errors"},
+    "wire": {"errors", "native"},
     "hub": COMMON | {"wire"},
     "server": COMMON | {"wire", "hub"},
     "asgi": COMMON | {"wire", "hub", "server"},
@@ -33,6 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"errors", "cli"},
     "": {"errors", "hub", "limits", "server", "wire"},
 }
+# What the bindings of compiled parts may import: `wire` chooses between twins, so they see only leaves of it.
+ALLOWED_IN_BINDINGS = {"hubbub.errors", "hubbub.wire.deflate", "hubbub.wire.received"}
 NEVER_IN_WIRE = {"asyncio", "socket", "ssl", "time", "random", "secrets", "threading", "os", "logging", "select"}
 
 
@@ -64,6 +67,27 @@ def test_imports_point_one_way(path: Path) -> None:
         if name.partition(".")[0] == "hubbub":
             other = name.split(".")[1] if "." in name else ""
             assert other == own or other in ALLOWED[own], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "native").glob("*.pyx")), ids=lambda path: path.name)
+def test_bindings_know_errors_and_leaves_only(path: Path) -> None:
+    named = re.findall(r"^ *(?:from|import|cimport) +([\w.]+)", path.read_text(), re.MULTILINE)
+    own = {name for name in named if name.partition(".")[0] == "hubbub"}
+    assert own
+    assert own <= ALLOWED_IN_BINDINGS
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED_IN_BINDINGS))
+def test_what_bindings_know_imports_errors_at_most(name: str) -> None:
+    path = SOURCE / (name.removeprefix("hubbub.").replace(".", "/") + ".py")
+    assert {found for found in imports(path) if found.partition(".")[0] == "hubbub"} <= {"hubbub.errors"}
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "native").glob("*.[ch]")), ids=lambda path: path.name)
+def test_the_c_core_knows_no_python(path: Path) -> None:
+    text = path.read_text()
+    assert "Python.h" not in text
+    assert len(text.splitlines()) < 500
 
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "wire").glob("*.py")), ids=lambda path: path.name)

@@ -6,6 +6,9 @@ import asyncio
 import dataclasses
 import logging
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -106,6 +109,28 @@ def test_a_twin_that_is_not_there_is_no_silent_choice() -> None:
         native.choose({"HUBBUB_NATIVE": "1"}, built=False)
     with pytest.raises(hubbub.Misuse, match=r"0 .* or 1"):
         native.choose({"HUBBUB_NATIVE": "yes"}, built=True)
+
+
+def test_pure_python_can_be_wished_for_and_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBBUB_NATIVE", "0")
+    assert native.compiled("_codec") is None
+    assert native.describe().startswith("pure Python: ")
+
+
+@pytest.mark.parametrize(("wish", "module"), [("0", "hubbub.wire.reader"), ("1", "hubbub.native._codec")])
+def test_the_wish_decides_which_reader_works(wish: str, module: str) -> None:
+    if wish == "1" and not native.describe().startswith("compiled"):
+        pytest.skip(native.describe())
+    program = "from hubbub.wire import protocol; print(protocol.Reader.__module__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "HUBBUB_NATIVE": wish},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout.strip() == module
 
 
 def test_errors_say_whether_trying_again_makes_sense() -> None:

@@ -1,8 +1,36 @@
-"""The compiled codec. Every call holds the GIL."""
+"""The compiled codec: the twin of `hubbub.wire.reader`. Every call holds the GIL, but zlib lets go of it."""
 
 from typing_extensions import Buffer
 
-__all__ = ["mask"]
+from hubbub.wire.deflate import Agreed
+from hubbub.wire.received import Received
+
+__all__ = ["Reader", "mask"]
+
+class Reader:
+    """Frames in, messages and control frames out. 72 bytes while idle.
+
+    Args:
+        max_message_size: bytes of one message, inflated, and of one frame as sent.
+        max_fragments: frames of one message.
+        agreed: the compression that was negotiated.
+    """
+
+    def __init__(self, *, max_message_size: int, max_fragments: int, agreed: Agreed | None) -> None: ...
+    @property
+    def unfinished(self) -> bool:
+        """Whether a frame or a message has begun and not ended."""
+
+    def read(self, data: Buffer, received: list[Received]) -> None:
+        """Append what these bytes complete to `received`, up to and including a close frame.
+
+        Args:
+            data: what one read brought; it may be overwritten after the call.
+
+        Raises:
+            PeerError: after everything that came before the fault was appended. Nothing may be read after it.
+            Misuse: another thread is in this call.
+        """
 
 def mask(data: Buffer, key: bytes) -> bytes:
     """XOR with a key of four bytes, repeated: RFC 6455, section 5.3."""

@@ -1,27 +1,248 @@
-# cython: language_level=3, freethreading_compatible=True
-"""The compiled codec: the twin of `hubbub.wire.reader`."""
+# cython: language_level=3, freethreading_compatible=True, auto_pickle=False
+"""The compiled codec: the twin of `hubbub.wire.reader`, bound to `codec.c`. `_codec.pyi` says what each call does."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t
+from libc.string cimport memcpy
 
-__all__ = ["mask"]
+from hubbub.errors import InvalidPayload, MessageTooBig, Misuse, PolicyViolation, ProtocolError
+from hubbub.wire.deflate import INVALID, Inflater
+from hubbub.wire.received import NOT_UTF8, Ping, Pong, ReceivedClose, sendable
+
+__all__ = ["Reader", "mask"]
 
 
-cdef extern from "mask.h":
-    uint8_t mask_bytes(uint8_t *out, const uint8_t *data, size_t size, const uint8_t *key) nogil
+cdef extern from "Python.h":
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
+    uint8_t *PyUnicode_1BYTE_DATA(object text)
+
+
+cdef extern from "codec.h":
+    enum codec_opcode:
+        CODEC_BINARY
+        CODEC_PING
+        CODEC_PONG
+
+    enum codec_fault:
+        CODEC_NO_FAULT
+        CODEC_RESERVED_BIT
+        CODEC_MESSAGE_IN_MESSAGE
+        CODEC_CONTINUATION_OF_NOTHING
+        CODEC_RESERVED_OPCODE
+        CODEC_FRAGMENTED_CONTROL
+        CODEC_UNMASKED
+        CODEC_LONG_CONTROL
+        CODEC_LENGTH_OF_64_BITS
+        CODEC_LENGTH_NOT_SHORTEST
+        CODEC_MANY_FRAGMENTS
+        CODEC_TOO_BIG
+        CODEC_NOT_UTF8
+        CODEC_INFLATED_NOT_UTF8
+        CODEC_INFLATED_TOO_BIG
+        CODEC_NO_MEMORY
+
+    enum codec_kind:
+        CODEC_MORE
+        CODEC_WHOLE
+        CODEC_PIECE
+        CODEC_MESSAGE
+        CODEC_CONTROL_FRAME
+        CODEC_FAULTY
+
+    struct codec_unfinished:
+        uint8_t *data
+        size_t size
+        bint text, compressed, more_than_ascii
+
+    struct codec:
+        int64_t max_message_size, max_fragments
+        codec_unfinished *unfinished
+        uint8_t head_size
+        bint deflates
+
+    struct codec_item:
+        const uint8_t *data
+        size_t size
+        const uint8_t *key
+        uint8_t opcode
+        codec_fault fault
+        const uint8_t *control
+
+    uint8_t mask_bytes(uint8_t *out, const uint8_t *data, size_t size, const uint8_t *key)
+    codec_kind codec_next(codec *parser, const uint8_t *data, size_t size, size_t *at, codec_item *item)
+    int64_t codec_room(const codec *parser)
+    codec_fault codec_inflated(codec *parser, const uint8_t *data, size_t size)
+    bint codec_text_is_whole(const codec *parser)
+    void codec_end_message(codec *parser)
+    void codec_clear(codec *parser)
+
+
+cdef dict FAULTS = {  # with the words of the Python twin
+    CODEC_RESERVED_BIT: (ProtocolError, "a reserved bit is set"),
+    CODEC_MESSAGE_IN_MESSAGE: (ProtocolError, "a new message inside a fragmented one"),
+    CODEC_CONTINUATION_OF_NOTHING: (ProtocolError, "a continuation of nothing"),
+    CODEC_RESERVED_OPCODE: (ProtocolError, "a reserved opcode"),
+    CODEC_FRAGMENTED_CONTROL: (ProtocolError, "a fragmented control frame"),
+    CODEC_UNMASKED: (ProtocolError, "an unmasked frame"),
+    CODEC_LONG_CONTROL: (ProtocolError, "a control frame of more than 125 bytes"),
+    CODEC_LENGTH_OF_64_BITS: (ProtocolError, "a length of more than 63 bits"),
+    CODEC_LENGTH_NOT_SHORTEST: (ProtocolError, "a length that is not in its shortest form"),
+    CODEC_MANY_FRAGMENTS: (PolicyViolation, "a message of too many fragments"),
+    CODEC_TOO_BIG: (MessageTooBig, "a message is too big"),
+    CODEC_NOT_UTF8: (InvalidPayload, NOT_UTF8),
+    CODEC_INFLATED_NOT_UTF8: (InvalidPayload, INVALID),
+    CODEC_INFLATED_TOO_BIG: (MessageTooBig, "a message is too big when inflated"),
+}
+
+
+@cython.final
+@cython.no_gc  # an inflater refers to nothing that could refer back
+cdef class Reader:
+    """Frames in, messages and control frames out: the twin of `hubbub.wire.reader.Reader`."""
+
+    cdef codec parser
+    cdef object inflater
+    cdef bint reading
+
+    def __cinit__(self, *, max_message_size, max_fragments, agreed):
+        self.parser.max_message_size = max(-1, min(max_message_size, INT64_MAX))
+        self.parser.max_fragments = max(-1, min(max_fragments, INT64_MAX))
+        self.parser.deflates = agreed is not None
+        self.inflater = None if agreed is None else Inflater(agreed, max_fragments)
+
+    def __dealloc__(self):
+        codec_clear(&self.parser)
+
+    @property
+    def unfinished(self):
+        return self.parser.head_size != 0 or self.parser.unfinished is not NULL
+
+    def read(self, data, list received not None):
+        cdef Py_buffer view
+        with cython.critical_section(self):
+            if self.reading:  # inflation lets other threads run, and what it is for must stay as it is
+                raise Misuse("a Reader is read by one thread at a time")
+            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+            self.reading = True
+            try:
+                if view.len:
+                    take(self, <const uint8_t *>view.buf, <size_t>view.len, received)
+            finally:
+                self.reading = False
+                PyBuffer_Release(&view)
 
 
 def mask(data, bytes key not None):
-    """The twin of `hubbub.wire.frames.mask`."""
+    """The twin of `hubbub.wire.masking.mask`."""
     if len(key) != 4:
         raise ValueError(f"a mask has four bytes, not {len(key)}")
     cdef Py_buffer view
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        out = PyBytes_FromStringAndSize(NULL, view.len)
-        mask_bytes(<uint8_t *>PyBytes_AS_STRING(out), <const uint8_t *>view.buf, <size_t>view.len,
-                   <const uint8_t *>PyBytes_AS_STRING(key))
+        return unmasked(<const uint8_t *>view.buf, <size_t>view.len, <const uint8_t *>PyBytes_AS_STRING(key))
     finally:
         PyBuffer_Release(&view)
+
+
+cdef int take(Reader reader, const uint8_t *data, size_t size, list received) except -1:
+    """Append what these bytes complete."""
+    cdef codec_item item
+    cdef codec_kind kind
+    cdef size_t at = 0
+    while True:
+        kind = codec_next(&reader.parser, data, size, &at, &item)
+        if kind == CODEC_WHOLE:
+            received.append(whole(&item))
+        elif kind == CODEC_MORE:
+            return 0
+        elif kind == CODEC_MESSAGE:
+            received.append(finish(reader))
+        elif kind == CODEC_PIECE:
+            piece = unmasked(item.data, item.size, item.key)
+            add(reader, reader.inflater.inflate(piece, codec_room(&reader.parser)))
+        elif kind == CODEC_CONTROL_FRAME:
+            received.append(control(&item))
+            if item.opcode != CODEC_PING and item.opcode != CODEC_PONG:
+                return 0  # nothing after a close frame is looked at
+        else:
+            fail(item.fault)
+
+
+cdef int fail(codec_fault fault) except -1:
+    if fault == CODEC_NO_MEMORY:
+        raise MemoryError
+    kind, said = FAULTS[fault]
+    raise kind(said)
+
+
+cdef bytes unmasked(const uint8_t *data, size_t size, const uint8_t *key):
+    out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
+    mask_bytes(<uint8_t *>PyBytes_AS_STRING(out), data, size, key)
     return out
+
+
+cdef object whole(const codec_item *item):
+    """A message that lies in the read: unmasked right into its object, which is dropped if it is not ASCII."""
+    if item.opcode == CODEC_BINARY:
+        return unmasked(item.data, item.size, item.key)
+    out = PyUnicode_New(<Py_ssize_t>item.size, 127)
+    cdef uint8_t *characters = PyUnicode_1BYTE_DATA(out)
+    if mask_bytes(characters, item.data, item.size, item.key) & 0x80:
+        return decoded(characters, item.size, NOT_UTF8)
+    return out
+
+
+cdef object decoded(const uint8_t *data, size_t size, fault):
+    try:
+        return PyUnicode_DecodeUTF8(<const char *>data, <Py_ssize_t>size, NULL)
+    except UnicodeDecodeError:
+        raise InvalidPayload(fault) from None
+
+
+cdef int add(Reader reader, bytes inflated) except -1:
+    """Add to the message that is being inflated, judging it as it comes."""
+    fault = codec_inflated(&reader.parser, <const uint8_t *>PyBytes_AS_STRING(inflated),
+                           <size_t>PyBytes_GET_SIZE(inflated))
+    if fault != CODEC_NO_FAULT:
+        fail(fault)
+    return 0
+
+
+cdef object finish(Reader reader):
+    """The message that came in parts."""
+    cdef codec *parser = &reader.parser
+    cdef codec_unfinished *message = parser.unfinished
+    if message.compressed:
+        add(reader, reader.inflater.end(codec_room(parser)))
+    try:
+        if not message.text:
+            return PyBytes_FromStringAndSize(<const char *>message.data, <Py_ssize_t>message.size)
+        if not codec_text_is_whole(parser):
+            fail(CODEC_INFLATED_NOT_UTF8 if message.compressed else CODEC_NOT_UTF8)
+        if message.more_than_ascii:
+            return decoded(message.data, message.size, NOT_UTF8)
+        out = PyUnicode_New(<Py_ssize_t>message.size, 127)
+        if message.size:
+            memcpy(PyUnicode_1BYTE_DATA(out), message.data, message.size)
+        return out
+    finally:
+        codec_end_message(parser)
+
+
+cdef object control(const codec_item *item):
+    payload = PyBytes_FromStringAndSize(<const char *>item.control, <Py_ssize_t>item.size)
+    if item.opcode == CODEC_PING:
+        return Ping(payload)
+    if item.opcode == CODEC_PONG:
+        return Pong(payload)
+    if item.size == 0:
+        return ReceivedClose(1005, "")
+    if item.size == 1:
+        raise ProtocolError("a close frame of one byte")
+    code = item.control[0] << 8 | item.control[1]
+    if not sendable(code):
+        raise ProtocolError("a close code that may not be sent")
+    return ReceivedClose(code, decoded(item.control + 2, item.size - 2, "a close reason that is not UTF-8"))

@@ -214,7 +214,7 @@ class Connection(asyncio.BufferedProtocol):
         return self.context.view
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.received(bytes(self.context.view[:nbytes]))
+        self.received(self.context.view[:nbytes])
 
     def eof_received(self) -> bool:
         if self.phase in (Phase.OPEN, Phase.DECIDING, Phase.HANDSHAKE):
@@ -250,8 +250,8 @@ class Connection(asyncio.BufferedProtocol):
 
     # Bytes
 
-    def received(self, data: bytes) -> None:
-        """Bytes from the peer."""
+    def received(self, data: bytes | memoryview) -> None:
+        """Bytes from the peer; they may be overwritten after the call."""
         self._deadlines.seen = self.context.sweep.now
         phase = self.phase
         if phase is Phase.OPEN or phase is Phase.CLOSING:
@@ -263,7 +263,7 @@ class Connection(asyncio.BufferedProtocol):
             if len(self._early) >= EARLY:
                 self.transport.pause_reading()
 
-    def _handshake(self, data: bytes) -> None:
+    def _handshake(self, data: bytes | memoryview) -> None:
         assert self._reader is not None
         try:
             request = self._reader.receive(data)
@@ -282,7 +282,7 @@ class Connection(asyncio.BufferedProtocol):
         request.peer = self.peer()
         self.requested(request)
 
-    def _events(self, data: bytes) -> None:
+    def _events(self, data: bytes | memoryview) -> None:
         assert self._wire is not None
         open_phases = (Phase.OPEN, Phase.CLOSING)
         for event in self._wire.receive(data):

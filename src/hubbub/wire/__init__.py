@@ -1,15 +1,16 @@
 """The WebSocket protocol, free of I/O: bytes in, events out (RFC 6455, RFC 7692).
 
 `handshake.py` reads the upgrade request and builds the answers; `protocol.py` is the connection after it, a state
-machine over the parser in `reader.py`; `frames.py` encodes; `deflate.py` negotiates and inflates. Nothing here knows
-sockets, loops, clocks or chance, and any split of a byte stream gives the same events.
+machine over the parser in `reader.py`, or over its compiled twin; `received.py` is what either of them finds;
+`frames.py` encodes; `deflate.py` negotiates and inflates. Nothing here knows sockets, loops, clocks or chance, and any
+split of a byte stream gives the same events.
 """
 
 from hubbub.wire.deflate import Agreed, Deflate, negotiate
 from hubbub.wire.frames import Frame, Opcode, binary, close, encode, frame, mask, ping, pong, split, text
 from hubbub.wire.handshake import HandshakeReader, Headers, Request, accept, accept_key, refuse
 from hubbub.wire.protocol import TRANSITIONS, Close, Event, Failure, Protocol, State, Trigger, diagram
-from hubbub.wire.reader import Ping, Pong
+from hubbub.wire.received import Ping, Pong
 
 __all__ = [
     "TRANSITIONS",

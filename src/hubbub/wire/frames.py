@@ -8,14 +8,18 @@ from enum import IntEnum
 from struct import Struct
 from typing import cast
 
+from hubbub import native
 from hubbub.errors import Misuse
+from hubbub.wire import masking
+from hubbub.wire.received import sendable
 
-__all__ = ["Frame", "Opcode", "binary", "close", "encode", "frame", "mask", "ping", "pong", "sendable", "split", "text"]
+__all__ = ["Frame", "Opcode", "binary", "close", "encode", "frame", "mask", "ping", "pong", "split", "text"]
 
 COMPRESSED_FROM = 64  # bytes: what is shorter seldom shrinks, and costs the peer an inflation all the same
-MASK_AT_ONCE = 64 * 1024  # bytes: XOR of integers is linear, but larger ones leave the processor's caches
 _SHORT = [bytes([0x81, size]) for size in range(126)]
 _pack16, _pack64 = Struct("!BBH").pack, Struct("!BBQ").pack
+_codec = native.compiled("_codec")
+mask = masking.mask if _codec is None else _codec.mask
 
 
 class Opcode(IntEnum):
@@ -140,15 +144,6 @@ def encode(
     return head + mask_key + mask(payload, mask_key)
 
 
-def mask(data: bytes, key: bytes) -> bytes:
-    """Mask or unmask: section 5.3."""
-    size = len(data)
-    if size <= MASK_AT_ONCE:
-        keys = key * (size // 4) + key[: size % 4]
-        return (int.from_bytes(data, "little") ^ int.from_bytes(keys, "little")).to_bytes(size, "little")
-    return b"".join(mask(data[at : at + MASK_AT_ONCE], key) for at in range(0, size, MASK_AT_ONCE))
-
-
 def split(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Opcode and payload of each frame of our own encoding: whole, unmasked and uncompressed."""
     at = 0
@@ -188,11 +183,6 @@ def close(code: int | None = None, reason: str = "") -> bytes:
     if len(said) > 123:
         raise Misuse(f"a close reason has at most 123 bytes of UTF-8, not {len(said)}")
     return _control(Opcode.CLOSE, code.to_bytes(2, "big") + said)
-
-
-def sendable(code: int) -> bool:
-    """Whether a close code may stand in a frame: section 7.4."""
-    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
 
 
 def _control(opcode: Opcode, payload: bytes) -> bytes:

@@ -112,8 +112,8 @@ class HandshakeReader:
         self.rest: bytes = b""
         """What followed the head, once it is complete."""
 
-    def receive(self, data: bytes) -> Request | None:
-        """The request, as soon as it is complete.
+    def receive(self, data: bytes | memoryview) -> Request | None:
+        """The request, as soon as it is complete. `data` may be overwritten after the call.
 
         Raises: HandshakeError: as soon as the line is complete that says so; any split gives the same error.
         """

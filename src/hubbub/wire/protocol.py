@@ -7,12 +7,18 @@ what is not in it cannot happen or is passed over.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from hubbub import native
 from hubbub.errors import PeerError
 from hubbub.wire import frames
 from hubbub.wire.deflate import Agreed
-from hubbub.wire.reader import Ping, Pong, Reader, Received, ReceivedClose
+from hubbub.wire.received import Ping, Pong, Received, ReceivedClose
+
+if TYPE_CHECKING or native.compiled("_codec") is None:
+    from hubbub.wire.reader import Reader
+else:
+    from hubbub.native._codec import Reader
 
 __all__ = ["TRANSITIONS", "Close", "Event", "Failure", "Protocol", "State", "Trigger", "diagram"]
 
@@ -86,11 +92,11 @@ class Protocol:
         self._reader = Reader(max_message_size=max_message_size, max_fragments=max_fragments, agreed=agreed)
         self.state: State = State.OPEN
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive(self, data: bytes | memoryview) -> list[Event]:
         """What these bytes complete, in order.
 
         A message is its `str` or `bytes` itself. `Close` and `Failure` are the last event; bytes after them are
-        passed over.
+        passed over. `data` may be overwritten after the call.
         """
         if Trigger.MESSAGE not in TRANSITIONS[self.state]:
             return []

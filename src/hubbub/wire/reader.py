@@ -1,5 +1,7 @@
 """The incremental parser: RFC 6455, sections 5 to 8. Any split of the stream gives the same results.
 
+It is the specification: the compiled twin, `native/codec.c`, gives the same for every stream.
+
 A frame is judged as early as it can be: by its first byte, by its second, by its length, then by its payload as it
 comes. Only what is unfinished is kept: at most 13 bytes of a header, and one buffer for a message, whatever the
 number of its fragments or of the reads that brought them.
@@ -8,38 +10,16 @@ number of its fragments or of the reads that brought them.
 from __future__ import annotations
 
 import codecs
-from typing import NamedTuple
 
 from hubbub.errors import InvalidPayload, MessageTooBig, PolicyViolation, ProtocolError
 from hubbub.wire.deflate import INVALID, Agreed, Inflater
-from hubbub.wire.frames import Opcode, mask, sendable
+from hubbub.wire.frames import Opcode
+from hubbub.wire.masking import mask
+from hubbub.wire.received import NOT_UTF8, Ping, Pong, Received, ReceivedClose, sendable
 
-__all__ = ["Ping", "Pong", "Reader", "Received", "ReceivedClose"]
+__all__ = ["Reader"]
 
-NOT_UTF8 = "text that is not UTF-8"
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
-
-
-class Ping(NamedTuple):
-    """Answer it with a pong of the same payload: section 5.5.2."""
-
-    payload: bytes
-
-
-class Pong(NamedTuple):
-    """The answer to a ping, or a sign of life: section 5.5.3."""
-
-    payload: bytes
-
-
-class ReceivedClose(NamedTuple):
-    """The peer's close frame; code 1005 if it named none."""
-
-    code: int
-    reason: str
-
-
-Received = str | bytes | Ping | Pong | ReceivedClose
 
 
 class _Message:
@@ -92,11 +72,15 @@ class Reader:
         """Whether a frame or a message has begun and not ended."""
         return bool(self._head) or self._partial is not None or self._message is not None
 
-    def read(self, data: bytes, received: list[Received]) -> None:
+    def read(self, data: bytes | memoryview, received: list[Received]) -> None:
         """Append what these bytes complete to `received`, up to and including a close frame.
 
-        Raises: PeerError: after everything that came before the fault was appended.
+        Args:
+            data: what one read brought; it may be overwritten after the call.
+
+        Raises: PeerError: after everything that came before the fault was appended. Nothing may be read after it.
         """
+        data = bytes(data)
         at = 0
         if self._partial is not None:
             at = self._resume(self._partial, data, received)

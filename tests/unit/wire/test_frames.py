@@ -8,7 +8,10 @@ import zlib
 import pytest
 
 import hubbub
-from hubbub.wire import Opcode, close, encode, frame, mask, ping, pong, split
+from hubbub.wire import Opcode, close, encode, frame, ping, pong, split
+from support.twins import Twin
+
+pytestmark = pytest.mark.usefixtures("twin")
 
 
 @pytest.mark.parametrize(
@@ -42,12 +45,12 @@ def test_lengths_take_their_shortest_form(size: int, head: str) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 1000, 64 * 1024 + 3])
-def test_masking_twice_gives_the_data_back_and_once_is_the_standards_xor(size: int) -> None:
+def test_masking_twice_gives_the_data_back_and_once_is_the_standards_xor(size: int, twin: Twin) -> None:
     chance = random.Random(size)
     data, key = chance.randbytes(size), chance.randbytes(4)
-    masked = mask(data, key)
+    masked = twin.mask(data, key)
     assert masked == bytes(byte ^ key[index % 4] for index, byte in enumerate(data))
-    assert mask(masked, key) == data
+    assert twin.mask(masked, key) == data
 
 
 def test_a_frame_is_immutable_and_equal_by_what_it_says() -> None:

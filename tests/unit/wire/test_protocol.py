@@ -8,6 +8,8 @@ import hubbub
 from hubbub.wire import TRANSITIONS, Close, Failure, Protocol, State, Trigger, diagram
 from support.client import encode
 
+pytestmark = pytest.mark.usefixtures("twin")
+
 
 def in_state(state: State) -> Protocol:
     protocol = Protocol(max_message_size=1000, max_fragments=10)

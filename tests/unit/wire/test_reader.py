@@ -12,6 +12,8 @@ from hubbub.errors import InvalidPayload, MessageTooBig, PeerError, PolicyViolat
 from hubbub.wire import Agreed, Close, Event, Failure, Ping, Pong, Protocol
 from support.client import encode
 
+pytestmark = pytest.mark.usefixtures("twin")
+
 BOTH = Agreed(server_window_bits=15, client_window_bits=15, client_context_takeover=False)
 
 
