@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,13 +85,17 @@ def test_mistakes_are_answered_with_what_to_do(arguments: list[str], complaint: 
     assert "Traceback" not in text
 
 
-def test_the_compiled_part_is_never_chosen_or_missed_in_silence() -> None:
+def test_the_compiled_part_is_never_chosen_or_missed_in_silence(tmp_path: Path) -> None:
+    # An installation without it: Python finds the packages here, and of this one all but the compiled modules.
+    package = Path(hubbub.__file__).parent
+    shutil.copytree(package, tmp_path / "hubbub", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    without = {"HUBBUB_NATIVE": "1", "PYTHONPATH": str(tmp_path)}
     for command in (["serve", "chat:Chat"], ["serve", "fastapi_chat:app"], ["demo"]):
-        done = run(*command, HUBBUB_NATIVE="1")
+        done = run(*command, **without)
         assert done.returncode != 0
         assert "demands the compiled part" in done.stderr
         assert "Traceback" not in done.stderr
-    assert "demands the compiled part" in " ".join(run("doctor", HUBBUB_NATIVE="1").stdout.split())
+    assert "demands the compiled part" in " ".join(run("doctor", **without).stdout.split())
     assert "pure Python" in run("doctor", HUBBUB_NATIVE="0").stdout
     assert "is 0 (pure Python) or 1" in " ".join(run("doctor", HUBBUB_NATIVE="yes").stdout.split())
 

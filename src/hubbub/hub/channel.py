@@ -30,7 +30,7 @@ class Member:
     def __init__(self, socket: Any, meta: Any, shard: Shard) -> None:
         self.socket: Any = socket
         self.meta: Any = meta
-        self.outlet: AnyOutlet = socket.outlet
+        self.outlet: Any = socket.outlet  # of the kind that the shard's writers write to
         self.shard: Shard = shard
         self.index: int = 0  # these two are the shard's: where it stands in `members`,
         self.cursor: Any = 0  # and what of the mailbox it has been given
@@ -58,6 +58,8 @@ class Shard(Protocol):
     """
 
     @property
+    def channel(self) -> Channel: ...
+    @property
     def members(self) -> list[Member]: ...
     @property
     def writers(self) -> Pool: ...
@@ -72,6 +74,7 @@ class Shard(Protocol):
 
     def has_room(self, size: int, most: int, most_size: int) -> bool:
         """Whether the mailbox, of so many messages and bytes at most, takes one more of `size` bytes."""
+        ...
 
     def wait_for_room(self, size: int, most: int, most_size: int, seconds: float, hub_lock: Lock) -> None:
         """Wait for that, so many seconds at most, without the hub's lock."""
@@ -85,6 +88,7 @@ class Pool(Protocol):
 
     def shard(self, channel: Channel) -> Shard:
         """A new shard, to be written by this pool."""
+        ...
 
     def attach(self, loop: Any) -> None:
         """There is a socket on that event loop, which calls this."""

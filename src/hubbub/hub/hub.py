@@ -1,9 +1,9 @@
 """The hub: joins, leaves and broadcasts, from any thread.
 
-One lock guards the channels, their members, and the order in which messages are posted to mailboxes. Where the event loop
-writes, it also guards the mailboxes and who has been given what of them, and is held for one slice of sends at a time,
-none of which waits; the compiled writers never take it. Its order: the hub's lock, then an outlet's; never two hubs' or
-two outlets' at once.
+One lock guards the channels, their members, and the order in which messages are posted to mailboxes. Where the event
+loop writes, it also guards the mailboxes and who has been given what of them, and is held for one slice of sends at a
+time, none of which waits; the compiled writers never take it. Its order: the hub's lock, then an outlet's; never two
+hubs' or two outlets' at once.
 """
 
 from __future__ import annotations
@@ -322,7 +322,7 @@ def _outlet(socket: Any) -> AnyOutlet:
     outlet: Any = getattr(socket, "outlet", None)
     if not isinstance(outlet, OUTLETS):
         raise TypeError(f"a hub works with Sockets (a handler's is `self.socket`), not with {socket!r}")
-    return outlet
+    return cast("AnyOutlet", outlet)
 
 
 def _outlets(exclude: Any) -> frozenset[AnyOutlet]:

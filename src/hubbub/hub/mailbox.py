@@ -8,7 +8,7 @@ member that joins later starts at the log's end.
 
 from __future__ import annotations
 
-from threading import Condition, Lock
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from hubbub.hub.channel import Entry, Member

@@ -1,7 +1,8 @@
 """The write side of one socket: where bytes leave, and the backlog of those that could not yet.
 
-`outlet_for` chooses: a plain TCP or Unix socket gets the compiled outlet, which writes to the descriptor itself, from any
-thread; TLS, and everything where nothing is compiled, gets the one in this file, over a transport. Their contract is one.
+`outlet_for` chooses: a plain TCP or Unix socket gets the compiled outlet, which writes to the descriptor itself, from
+any thread; TLS, and everything where nothing is compiled, gets the one in this file, over a transport. Their contract
+is one.
 
 Both of a hub's ways out go through it, a broadcast and `Socket.write`, from any thread. The transport itself is
 touched only by the event loop that owns it, which keeps frames whole; another thread lets its frames wait in the

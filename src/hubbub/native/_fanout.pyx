@@ -2,17 +2,17 @@
 """The binding of the compiled fan-out: what it does and promises is said in _fanout.pyi and in the C headers."""
 
 import asyncio
+import os
 from threading import get_ident
 from weakref import WeakKeyDictionary
-
-from hubbub.errors import Misuse
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport strerror
-from posix.types cimport pid_t
+
+__all__ = ["Counts", "Outlet", "Shard", "Writers", "after_fork", "total_backlog"]
 
 
 cdef extern from "pthread.h" nogil:
@@ -550,3 +550,6 @@ def after_fork():
     hb_poller_after_fork()
     for pool in list(_pools):
         hb_writers_after_fork((<Writers>pool).c)
+
+
+os.register_at_fork(after_in_child=after_fork)

@@ -1,0 +1,143 @@
+"""The compiled fan-out: outlets that own the write side of plain TCP and Unix sockets, shards, and threads that write.
+
+Twin of `hub/outlet.py`, `hub/mailbox.py` and `hub/writers.py`, with the same contract. Sizes are in bytes, times in
+seconds. No call here waits for a socket. "Without the GIL" means that other threads of Python go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+from hubbub.hub.channel import Channel, Entry, Member
+from hubbub.hub.hub import Hub
+from hubbub.hub.outlet import Owner
+from hubbub.hub.statistics import Counters
+from hubbub.limits import Limits
+from hubbub.wire import Frame
+
+__all__ = ["Counts", "Outlet", "Shard", "Writers", "after_fork", "total_backlog"]
+
+def total_backlog() -> int:
+    """Bytes that wait for all sockets of the process."""
+
+def after_fork() -> None:
+    """Begin anew in a child process, where the threads of the parent do not exist. `os.fork` calls it."""
+
+class Counts:
+    """What the compiled side of one hub, or of a server without one, counts; exact from whatever threads."""
+
+    @property
+    def deliveries(self) -> int: ...
+    @property
+    def writes(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def sends(self) -> int: ...
+    @property
+    def drops(self) -> dict[str, int]:
+        """Messages lost, by cause; causes that never happened are left out."""
+
+class Outlet:
+    """The write side of one socket. See `hubbub.hub.outlet.Outlet`, whose methods these are.
+
+    Args:
+        descriptor: of a connected, non-blocking stream socket; it is duplicated, and the outlet closes its own.
+        owner: is called on `loop`.
+
+    Raises: OSError: there is no descriptor left.
+    """
+
+    def __init__(
+        self, descriptor: int, owner: Owner, loop: asyncio.AbstractEventLoop, limits: Limits, counters: Counters
+    ) -> None: ...
+    hubs: tuple[Hub, ...]
+    memberships: dict[Channel, Member] | None
+    overflow: str
+    counters: Counters
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+    @property
+    def thread(self) -> int: ...
+    @property
+    def open(self) -> bool: ...
+    @property
+    def form(self) -> int | None: ...
+    @property
+    def buffered(self) -> int: ...
+    @property
+    def clogged(self) -> bool: ...
+    def start(self, form: int | None, greeting: bytes) -> None:
+        """Send the greeting, and accept frames from here on. Holds the GIL."""
+
+    def write(self, frame: Frame) -> bool:
+        """Send one frame, or let it wait. Holds the GIL up to 16 KiB, if no writer is at this socket."""
+
+    def control(self, data: bytes) -> bool:
+        """Send a control frame; as `write`."""
+
+    def pong(self, data: bytes) -> None:
+        """Answer a ping; of the answers that wait only the latest does. Holds the GIL."""
+
+    def finish(self, data: bytes) -> bool:
+        """Send the last frame. Without the GIL."""
+
+    def detach(self) -> None:
+        """Write nothing from here on, close the descriptor, leave every channel."""
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def tell_when_drained(self) -> bool: ...
+    def call_owner(self, callback: Callable[..., None], *args: object) -> None: ...
+
+class Shard:
+    """See `hubbub.hub.channel.Shard`, whose methods these are. Called under the hub's lock."""
+
+    @property
+    def members(self) -> list[Member]: ...
+    @property
+    def writers(self) -> Writers: ...
+    @property
+    def channel(self) -> Channel: ...
+    def add(self, member: Member) -> None:
+        """Without the GIL, for at most the length of a send to that socket."""
+
+    def remove(self, member: Member) -> None:
+        """As `add`."""
+
+    def post(self, entry: Entry) -> None:
+        """Append a message.
+
+        On a thread that runs an event loop, the shard is handed over at the end of the loop's turn, so that what one
+        turn posts leaves together: a shard of up to 32 members is written then and there, without the GIL, a larger one
+        by a writer. On another thread a writer is woken at once. Holds the GIL.
+        """
+
+    def has_room(self, size: int, most: int, most_size: int) -> bool: ...
+    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float, hub_lock: Lock) -> None:
+        """Without the GIL and the hub's lock."""
+
+class Writers:
+    """A pool of threads that write to shards, and never hold the GIL.
+
+    Args:
+        least: threads that stay when there is nothing to do.
+        most: threads at the most. Another one starts when a shard waits and all are busy; it ends after 5 idle seconds.
+    """
+
+    def __init__(self, least: int, most: int, counts: Counts) -> None: ...
+    shard_size: int
+    def shard(self, channel: Channel) -> Shard: ...
+    def attach(self, loop: Any) -> None: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def busy(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def failures(self) -> int:
+        """Times that a thread could not be started; it was tried again with the next message."""
