@@ -171,7 +171,7 @@ void hb_member_leave(hb_member *member) {
     hb_outlet *outlet = member->outlet;
     hb_shard *shard = member->shard;
     pthread_mutex_lock(&outlet->lock);
-    if (outlet->open) give_pending(member);
+    give_pending(member);  // to a closed one, too: there it is counted as dropped
     member->cursor = GONE;
     if (member->previous) member->previous->next = member->next;
     else outlet->members = member->next;
