@@ -57,15 +57,17 @@ static void tell(hb_outlet *outlet, uint8_t notice) {
     hb_notices_add(outlet->notices, outlet);
 }
 
-static void forget_backlog(hb_outlet *outlet) {
-    if (outlet->backlog) hb_count(&outlet->counts->drops[HB_CLOSED], hb_backlog_free(outlet->backlog));
+static void forget_backlog(hb_outlet *outlet, enum hb_cause cause) {
+    if (outlet->backlog) hb_count(&outlet->counts->drops[cause], hb_backlog_free(outlet->backlog));
     outlet->backlog = NULL;
     atomic_store_explicit(&outlet->buffered, 0, memory_order_relaxed);
 }
 
 void hb_outlet_cut(hb_outlet *outlet, enum hb_cut cause) {
+    static const enum hb_cause costs[] = {
+        [HB_CUT_OVERFLOW] = HB_OVERFLOW, [HB_CUT_BUDGET] = HB_BUDGET, [HB_CUT_STALLED] = HB_OVERFLOW, [HB_CUT_ERROR] = HB_ERROR};
     if (outlet->cut) return;
-    forget_backlog(outlet);
+    forget_backlog(outlet, costs[cause]);
     outlet->open = false;
     outlet->cut = (uint8_t)cause;
     hb_poller_forget(outlet);
@@ -114,7 +116,7 @@ bool hb_outlet_flush(hb_outlet *outlet) {
         if (sent < 0 && errno == EINTR) continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)) return true;
         if (sent < 0) {  // gone: the read side finds it, too
-            forget_backlog(outlet);
+            forget_backlog(outlet, HB_CLOSED);
         } else {
             hb_backlog_taken(outlet->backlog, (size_t)sent);
             atomic_store_explicit(&outlet->progress_ms, hb_now_ms(), memory_order_relaxed);
@@ -140,8 +142,6 @@ static bool wait_for_room(hb_outlet *outlet, hb_frame *frame, uint64_t channel) 
         enum hb_cut cut = outcome.cause == HB_OVERFLOW ? HB_CUT_OVERFLOW
                           : outcome.cause == HB_BUDGET ? HB_CUT_BUDGET
                                                        : HB_CUT_ERROR;
-        hb_count(&outlet->counts->drops[outcome.cause], hb_backlog_free(outlet->backlog));
-        outlet->backlog = NULL;
         hb_outlet_cut(outlet, cut);
     } else {
         settle(outlet);
@@ -251,7 +251,7 @@ bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size) {
 
 void hb_outlet_detach(hb_outlet *outlet) {
     outlet->open = false;
-    forget_backlog(outlet);
+    forget_backlog(outlet, HB_CLOSED);
     hb_poller_forget(outlet);
     if (outlet->fd >= 0) close(outlet->fd);
     outlet->fd = -1;
