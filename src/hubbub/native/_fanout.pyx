@@ -277,7 +277,10 @@ cdef class Outlet:
 
     @overflow.setter
     def overflow(self, name):
-        self.c.policy = POLICIES.index(name)
+        cdef uint8_t policy = POLICIES.index(name)
+        lock(self.c)
+        self.c.policy = policy
+        pthread_mutex_unlock(&self.c.lock)
 
     @property
     def counters(self):

@@ -28,7 +28,7 @@ typedef struct hb_outlet {
     atomic_uint_fast32_t references;
     pthread_mutex_t lock;  // guards what follows, up to the next blank line
     int fd;                // -1 from `detach` on
-    bool open;             // accepts frames
+    atomic_bool open;      // accepts frames; changed under the lock, read without it as well
     bool last;             // the last frame has been put
     bool telling;          // the loop wants to hear when the backlog is empty
     uint8_t form, policy, notice, cut;
