@@ -206,7 +206,7 @@ cdef class Notices:
             notice, lost, cut = c.notice, c.lost, c.cut
             c.notice = 0
             c.lost = 0
-            # Safe for the GIL is held: an Outlet takes its address out, under it, before it is gone.
+            # Safe for the GIL is held: an Outlet takes its address out before it lets go of it, and is gone after that.
             outlet = <Outlet>c.owner if c.owner != NULL else None
             pthread_mutex_unlock(&c.lock)
             hb_outlet_drop(c)
@@ -215,10 +215,15 @@ cdef class Notices:
 
 
 cdef inline void lock(hb_outlet *c) noexcept:
-    """A writer may hold it for the length of a send: let another thread have the interpreter meanwhile."""
-    if pthread_mutex_trylock(&c.lock) != 0:
+    """A writer may hold it for the length of a send: let another thread have the interpreter meanwhile.
+
+    Whoever had to wait lets go and tries again: waiting for the interpreter while holding it would hold up writers, and
+    for ever a thread that has the interpreter and waits for the outlet.
+    """
+    while pthread_mutex_trylock(&c.lock) != 0:
         with nogil:
             pthread_mutex_lock(&c.lock)
+            pthread_mutex_unlock(&c.lock)
 
 
 cdef class Outlet:
@@ -249,8 +254,8 @@ cdef class Outlet:
 
     def __dealloc__(self):
         if self.c != NULL:
+            self.c.owner = NULL  # first: `lock` may let another thread have the GIL, which must not find us then
             lock(self.c)
-            self.c.owner = NULL
             hb_outlet_detach(self.c)
             pthread_mutex_unlock(&self.c.lock)
             hb_outlet_drop(self.c)

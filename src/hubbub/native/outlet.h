@@ -43,7 +43,7 @@ typedef struct hb_outlet {
     uint64_t id;  // of no other outlet of the process, ever
     hb_bounds bounds;
     hb_notices *notices;
-    void *owner;  // the binding's; not ours to follow
+    void *owner;  // the binding's, guarded by the interpreter's lock; not ours to follow
 
     bool noticed;  // these two are guarded by the notices' lock
     struct hb_outlet *next_notice;
