@@ -454,6 +454,7 @@ cdef class Shard:
     cdef readonly Writers writers
     cdef readonly object channel
     cdef readonly list members
+    cdef object _promise  # the event loop that is to hand it over
     cdef int forms[8]
 
     def __cinit__(self, Writers writers, channel):
@@ -506,18 +507,23 @@ cdef class Shard:
     def post(self, entry):
         cdef hb_entry *c = self._entry(entry)
         loop = asyncio._get_running_loop()
-        cdef hb_posted posted = hb_shard_post(self.c, c, loop is not None)
+        # Another loop than the one that is to hand it over does not rely on that: it may have been closed before.
+        cdef bint deferred = loop is not None and (self._promise is None or self._promise is loop)
+        cdef hb_posted posted = hb_shard_post(self.c, c, deferred)
         hb_entry_drop(c)
         if posted == HB_NOT_POSTED:
             raise MemoryError
         if posted == HB_POST_WAITS:
             return
-        if loop is None:
-            hb_writers_queue(self.writers.c, self.c)
-        else:
+        if deferred:
+            self._promise = loop
             loop.call_soon(self._hand_over)
+        else:
+            self._promise = None
+            hb_writers_queue(self.writers.c, self.c)
 
     def _hand_over(self):
+        self._promise = None
         with nogil:
             hb_writers_hand_over(self.writers.c, self.c)
 
