@@ -125,6 +125,8 @@ cdef enum:
     AT_ONCE = 256  # notices told before the loop gets a turn
     HELD = 16384   # bytes up to which a send is shorter than letting another thread have the interpreter
 
+cdef double PATIENCE = 0.1  # seconds between two looks for signals by a thread that waits for room
+
 cdef tuple POLICIES = ("disconnect", "drop-oldest", "drop-newest", "latest")
 cdef tuple CAUSES = (None, "overflow", "budget", "closed", "error")
 cdef tuple CUTS = (None, "overflow", "budget", "stalled", "error")
@@ -500,7 +502,7 @@ cdef class Shard:
         hub_lock.release()
         try:
             with nogil:
-                hb_shard_wait_for_room(self.c, size, most, most_size, seconds)
+                hb_shard_wait_for_room(self.c, size, most, most_size, min(seconds, PATIENCE))
         finally:
             hub_lock.acquire()
 

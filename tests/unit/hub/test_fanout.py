@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 import hubbub
-from hubbub import Hub
+from hubbub import Hub, Limits
 from hubbub.hub.statistics import fanout
 from support.outlets import PairSocket
 from support.serving import until
@@ -54,3 +56,27 @@ async def test_a_loop_that_closes_before_it_hands_over_holds_nobody_up() -> None
     loop.close()
     hub.broadcast("room", "from another")
     await until(lambda: user.texts == ["from one", "from another"])
+
+
+def test_a_signal_is_heard_while_waiting_for_room() -> None:
+    hub = Hub(limits=Limits(max_mailbox=1))
+    loop = asyncio.new_event_loop()
+
+    async def join() -> None:
+        hub.join("room", PairSocket())
+
+    def interrupt(number: int, frame: object) -> None:
+        raise InterruptedError
+
+    loop.run_until_complete(join())
+    broadcast_as_the_last_act(hub, loop, "fills it")
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    try:
+        with pytest.raises(InterruptedError):
+            hub.broadcast("room", "waits", timeout=50)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        timer.join()
+        loop.close()
