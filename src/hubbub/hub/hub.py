@@ -114,7 +114,10 @@ class Hub:
                 outlet.memberships = {}
             outlet.memberships[known] = known.join(socket, meta, self._pools[type(outlet)])
             self._memberships += 1
-            return True
+            if outlet.open:
+                return True
+            self._forget(outlet)  # closed meanwhile, and it may have told its hubs before this was one of them
+            return False
 
     def leave(self, channel: Hashable, socket: Any) -> bool:
         """End the membership; always safe. What was broadcast before still reaches the socket.
@@ -230,10 +233,7 @@ class Hub:
     def forget(self, outlet: AnyOutlet) -> None:
         """The socket is closed: it leaves everything."""
         with self._lock:
-            self._leave_all(outlet)
-            if self in outlet.hubs:
-                outlet.hubs = tuple(hub for hub in outlet.hubs if hub is not self)
-                self._connections -= 1
+            self._forget(outlet)
 
     def catch_up(self, outlet: Outlet) -> None:
         """Give a socket that the event loop writes to what waits for it, so that what follows cannot overtake it."""
@@ -265,6 +265,12 @@ class Hub:
             outlet.counters = self.counters
             self._connections += 1
         self._pools[type(outlet)].attach(outlet.loop)
+
+    def _forget(self, outlet: AnyOutlet) -> None:
+        self._leave_all(outlet)
+        if self in outlet.hubs:
+            outlet.hubs = tuple(hub for hub in outlet.hubs if hub is not self)
+            self._connections -= 1
 
     def _check_counts(self, channel: Channel | None, outlet: AnyOutlet) -> None:
         if channel is None and len(self._channels) >= self.limits.max_channels:

@@ -331,3 +331,19 @@ async def test_the_pool_grows_while_shards_wait_and_shrinks_after() -> None:
         hub.broadcast("small", "x")
         await until(lambda: hub.statistics().waiting == 0)
     assert hub.statistics().writers_idle + hub.statistics().writers_busy == 1
+
+
+async def test_a_socket_that_is_closed_while_it_joins_is_no_member(new_socket: NewSocket) -> None:
+    class Closing:
+        """A channel whose hash is asked for after the socket was seen open, as another thread's close may come then."""
+
+        def __hash__(self) -> int:
+            if user.outlet.open:
+                user.outlet.detach()
+            return 1
+
+    hub = Hub()
+    user = new_socket()
+    channel = Closing()
+    assert not hub.join(channel, user)
+    assert (hub.count(channel), hub.statistics().connections, hub.statistics().memberships) == (0, 0, 0)
