@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.pyx)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format conformance conformance-quick bench bench-quick chart fuzz sanitize docs docs-serve package system clean
+.PHONY: help demo test check format conformance conformance-quick bench bench-quick chart fuzz model sanitize docs docs-serve package system clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -51,6 +51,9 @@ fuzz: $(VENV)/dev.stamp ## both codecs against each other for FUZZ_SECONDS (60),
 		|| echo "no Atheris for this Python: the property tests are all the fuzzing there is"
 	@! $(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python tests/fuzz/twins.py $(FUZZ_SECONDS)
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/property --timeout 1800
+
+model: $(VENV)/dev.stamp ## every interleaving of the mailbox's protocol, with more threads than the tests have: half a minute
+	@$(BIN)/python tests/model/mailbox.py
 
 sanitize: $(VENV)/dev.stamp ## the compiled parts under AddressSanitizer and UBSan; TARGETS= chooses from tools/sanitize.sh
 	@tools/sanitize.sh $(BIN)/python $(TARGETS)
