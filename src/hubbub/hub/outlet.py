@@ -305,11 +305,8 @@ def outlet_for(
     """The outlet of a connection, the compiled one if it may be."""
     socket: Any = transport.get_extra_info("socket")
     if fanout is not None and socket is not None and transport.get_extra_info("sslcontext") is None:
-        try:
-            compiled: CompiledOutlet = fanout.Outlet(socket.fileno(), owner, loop, limits, counters)
-            return compiled
-        except OSError as error:  # it needs a descriptor of its own, and there is none left
-            logger.warning("a connection goes without the compiled fan-out: %s", error)
+        compiled: CompiledOutlet = fanout.Outlet(socket.fileno(), owner, loop, limits, counters)
+        return compiled
     return Outlet(transport, owner, loop, limits, counters)
 
 

@@ -225,11 +225,12 @@ class Connection(asyncio.BufferedProtocol):
         reached = self.phase is not Phase.HANDSHAKE and hasattr(self, "socket")
         upgraded = self._wire is not None
         self.phase = Phase.LOST
+        if reached:
+            self.outlet.detach()  # before anything else: the loop closes the descriptor next
         self.context.sweep.remove(self)
         self.context.release(self)
         if not reached:
             return
-        self.outlet.detach()
         closed = self.reason or Closed(Cause.RESET, 1006, str(exc) if exc else "the connection was lost")
         if upgraded:
             self.context.closed[closed.cause] += 1
