@@ -69,7 +69,12 @@ def test_it_says_its_version() -> None:
         (["serve", "chat:Chat", "--workers", "2"], "one process"),
         (["serve", "chat:Chat", "--hub", "chat:Chat"], "is not a Hub"),
         (["serve", "chat:Chat", "--loop", "twisted"], "auto, uvloop or asyncio"),
+        (["serve", "fastapi_chat:app", "--loop", "twisted"], "auto, uvloop or asyncio"),
         (["serve", "chat:Chat", "--log-level", "loud"], "no log level"),
+        (["serve", "chat:Chat", "--host", "nowhere.invalid"], "cannot listen on nowhere.invalid:4545"),
+        (["serve", "chat:Chat", "--ssl-keyfile", "chat.py"], "goes with --ssl-certfile"),
+        (["serve", "fastapi_chat:app", "--ssl-keyfile", "chat.py"], "goes with --ssl-certfile"),
+        (["serve", "chat:Chat", "--ssl-certfile", "chat.py"], "chat.py alone: no certificate"),
         (["serve", "chat:Chat", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1:4545"),
         (["connect", "127.0.0.1:1"], "cannot connect"),
         (["connect", "http://127.0.0.1"], "isn't a valid URI"),
@@ -82,6 +87,14 @@ def test_mistakes_are_answered_with_what_to_do(arguments: list[str], complaint: 
     text = " ".join((done.stdout + done.stderr).replace("│", " ").split())
     assert complaint in text
     assert "Traceback" not in text
+
+
+def test_a_module_that_imports_what_is_missing_is_not_missing_itself(tmp_path: Path) -> None:
+    (tmp_path / "chat_of_mine.py").write_text("import chat_of\n")
+    done = run("serve", "chat_of_mine:Chat", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "No module named 'chat_of'" in done.stderr
+    assert "no module 'chat_of_mine'" not in done.stderr
 
 
 def test_the_compiled_part_is_never_chosen_or_missed_in_silence() -> None:

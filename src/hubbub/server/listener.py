@@ -26,7 +26,10 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.s
 
     Raises: OSError: the address cannot be had; its text says which one.
     """
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):
