@@ -18,6 +18,7 @@ from hubbub.logs import logger
 __all__ = ["Listener", "bind_tcp", "bind_unix"]
 
 BACKLOG = 4096  # connections that the kernel completes before we accept them; it caps this at net.core.somaxconn
+ACCEPTS = 1  # in one turn of asyncio's loop: without descriptors it logs, and comes back, once for each; uvloop ignores it
 WATCH_INTERVAL = 0.5  # seconds between two looks at a listening socket
 
 
@@ -134,12 +135,13 @@ class Listener:
             # inherited by what it accepts; asyncio does it only for sockets that were made in a certain way
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._server = await loop.create_server(
-                self._protocol, sock=self.socket, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=timeout
+                self._protocol, sock=self.socket, backlog=ACCEPTS, ssl=self._tls, ssl_handshake_timeout=timeout
             )
         else:
             self._server = await loop.create_unix_server(
-                self._protocol, sock=self.socket, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=timeout
+                self._protocol, sock=self.socket, backlog=ACCEPTS, ssl=self._tls, ssl_handshake_timeout=timeout
             )
+        self.socket.listen(BACKLOG)  # the loop has made that ACCEPTS
 
     async def watch(self) -> None:
         """Look after the socket for ever. Supervised: what it raises is logged, and it is started again."""
