@@ -168,11 +168,13 @@ async def test_connect_shows_what_happens() -> None:
                     out, _ = await client.communicate(lines)
                 return client.returncode, out.decode()
 
-        code, out = await connect("/", b"/binary 00ff1b\nesc\x1b[2J\n/binary zz\nclose\n", "--subprotocol", "chat")
+        lines = b"/binary 00ff1b\nesc\x1b[2J\n/binary zz\n/close 999\nclose\n"
+        code, out = await connect("/", lines, "--subprotocol", "chat")
         assert "subprotocol chat" in out
         assert "00 ff 1b (3 bytes)" in out
         assert "\x1b" not in out.replace("\x1b[", "")  # whatever colours there are, nothing of the peer's
         assert "\\x1b[2J" in out
+        assert "no close code '999'" in out
         assert "closed with 4001" in out
         assert code == 1
         code, out = await connect("/refuse", b"")

@@ -18,7 +18,7 @@ from hubbub.logs import logger
 __all__ = ["Listener", "bind_tcp", "bind_unix"]
 
 BACKLOG = 4096  # connections that the kernel completes before we accept them; it caps this at net.core.somaxconn
-ACCEPTS = 1  # in one turn of asyncio's loop: without descriptors it logs, and comes back, once for each; uvloop ignores it
+ACCEPTS = 1  # in a turn of asyncio's loop, which without descriptors logs, and comes back, once for each of them
 WATCH_INTERVAL = 0.5  # seconds between two looks at a listening socket
 
 
