@@ -70,7 +70,12 @@ def test_it_says_its_version() -> None:
         (["serve", "chat:Chat", "--workers", "2"], "one process"),
         (["serve", "chat:Chat", "--hub", "chat:Chat"], "is not a Hub"),
         (["serve", "chat:Chat", "--loop", "twisted"], "auto, uvloop or asyncio"),
+        (["serve", "fastapi_chat:app", "--loop", "twisted"], "auto, uvloop or asyncio"),
         (["serve", "chat:Chat", "--log-level", "loud"], "no log level"),
+        (["serve", "chat:Chat", "--host", "nowhere.invalid"], "cannot listen on nowhere.invalid:4545"),
+        (["serve", "chat:Chat", "--ssl-keyfile", "chat.py"], "goes with --ssl-certfile"),
+        (["serve", "fastapi_chat:app", "--ssl-keyfile", "chat.py"], "goes with --ssl-certfile"),
+        (["serve", "chat:Chat", "--ssl-certfile", "chat.py"], "chat.py alone: no certificate"),
         (["serve", "chat:Chat", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1:4545"),
         (["connect", "127.0.0.1:1"], "cannot connect"),
         (["connect", "http://127.0.0.1"], "isn't a valid URI"),
@@ -83,6 +88,14 @@ def test_mistakes_are_answered_with_what_to_do(arguments: list[str], complaint: 
     text = " ".join((done.stdout + done.stderr).replace("│", " ").split())
     assert complaint in text
     assert "Traceback" not in text
+
+
+def test_a_module_that_imports_what_is_missing_is_not_missing_itself(tmp_path: Path) -> None:
+    (tmp_path / "chat_of_mine.py").write_text("import chat_of\n")
+    done = run("serve", "chat_of_mine:Chat", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "No module named 'chat_of'" in done.stderr
+    assert "no module 'chat_of_mine'" not in done.stderr
 
 
 def test_the_compiled_part_is_never_chosen_or_missed_in_silence(tmp_path: Path) -> None:
@@ -160,11 +173,13 @@ async def test_connect_shows_what_happens() -> None:
                     out, _ = await client.communicate(lines)
                 return client.returncode, out.decode()
 
-        code, out = await connect("/", b"/binary 00ff1b\nesc\x1b[2J\n/binary zz\nclose\n", "--subprotocol", "chat")
+        lines = b"/binary 00ff1b\nesc\x1b[2J\n/binary zz\n/close 999\nclose\n"
+        code, out = await connect("/", lines, "--subprotocol", "chat")
         assert "subprotocol chat" in out
         assert "00 ff 1b (3 bytes)" in out
         assert "\x1b" not in out.replace("\x1b[", "")  # whatever colours there are, nothing of the peer's
         assert "\\x1b[2J" in out
+        assert "no close code '999'" in out
         assert "closed with 4001" in out
         assert code == 1
         code, out = await connect("/refuse", b"")

@@ -153,11 +153,17 @@ async def _command(line: str, connection: ClientConnection, screen: Screen) -> b
         case "/binary":
             await connection.send(bytes.fromhex(rest))
         case "/close":
-            await connection.close(int(rest or 1000))
+            await connection.close(_code(rest or "1000"))
             return True
         case _:
             await connection.send(line)
     return False
+
+
+def _code(text: str) -> int:
+    if text != "1000" and not (text.isdecimal() and 3000 <= int(text) <= 4999):
+        raise ValueError(f"no close code {text!r}: 1000 is the usual one, 3000 to 4999 are your own")
+    return int(text)
 
 
 async def _lines() -> AsyncIterator[str]:

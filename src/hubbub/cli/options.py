@@ -60,8 +60,8 @@ def load(target: str) -> tuple[Any, Any]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # it is there, and imports what is not
         raise Misuse(f"no module {module_name!r} in {here} or among the installed packages") from None
     try:
         return module, getattr(module, name)

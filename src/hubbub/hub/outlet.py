@@ -164,7 +164,8 @@ class Outlet:
             return self.open and self._put_control(data)
 
     def finish(self, data: bytes) -> bool:
-        """Send the last frame, after what waits; then the owner's `flushed` is called, on the loop.
+        """Send the last frame, after what waits, and leave every channel; then the owner's `flushed` is called, on
+        the loop.
 
         Returns: False if the outlet was finished or detached already.
         """
@@ -175,6 +176,8 @@ class Outlet:
                 return False
             self._put_control(data)
             self.open, self.ready = False, None
+        for hub in self.hubs:
+            hub.forget(self)  # now: the peer may take its time to answer
         self.call_owner(self._tell_when_flushed)
         return True
 

@@ -81,7 +81,7 @@ class Outlet:
         """Answer a ping; of the answers that wait only the latest does. Holds the GIL."""
 
     def finish(self, data: bytes) -> bool:
-        """Send the last frame. Without the GIL."""
+        """Send the last frame, and leave every channel. Without the GIL."""
 
     def detach(self) -> None:
         """Write nothing from here on, and leave every channel. Call it before the descriptor is closed."""

@@ -359,6 +359,8 @@ cdef class Outlet:
             hb_outlet_catch_up(self.c)
             finished = hb_outlet_finish(self.c, start, size)
             pthread_mutex_unlock(&self.c.lock)
+        for hub in self.hubs:
+            hub.forget(self)  # now: the peer may take its time to answer
         return finished
 
     def detach(self):

@@ -146,15 +146,20 @@ class Connection(asyncio.BufferedProtocol):
         """Answer with an HTTP status instead of the upgrade, the cause as its `Error` header, and end it all."""
         self.deny(status, cause, (("Error", cause), *headers), body)
 
-    def deny(self, status: int, cause: str, headers: Iterable[tuple[str, str]], body: bytes) -> None:
-        """The same with an answer that is the caller's own. Raises: Misuse: a header that may not be sent."""
+    def deny(
+        self, status: int, cause: str, headers: Iterable[tuple[str, str]], body: bytes, text: str | None = None
+    ) -> None:
+        """The same with an answer that is the caller's own, and a text for `closed` other than the cause.
+
+        Raises: Misuse: a header that may not be sent.
+        """
         if self.phase not in (Phase.HANDSHAKE, Phase.DECIDING):
             return
         answer = refuse(status, headers, body)
         self.context.refused[cause] += 1
         self.context.log.write(INFO, "refused a connection from %s: %d %s", self.peer(), status, cause)
         self.transport.write(answer)
-        self.because(Closed(Cause.REJECTED, status, cause))
+        self.because(Closed(Cause.REJECTED, status, text or cause))
         self._fail()
 
     def fail(self, error: PeerError, cause: Cause = Cause.PROTOCOL_ERROR, reply: bytes = b"") -> None:

@@ -78,12 +78,13 @@ class Session(Connection):
 
     def _refused(self, error: Exception) -> None:
         if isinstance(error, Reject):
-            self.because(Closed(Cause.REJECTED, error.status, error.reason))
-            self.deny(error.status, "rejected", (("Error", error.reason), *error.headers), b"")
-        else:
-            self.context.log.failure("a handler's handshake raised", error)
-            self.because(Closed(Cause.HANDLER_ERROR, 500, "the handler's handshake raised"))
-            self.refuse(500, "handler")
+            try:
+                return self.deny(error.status, "rejected", (("Error", error.reason), *error.headers), b"", error.reason)
+            except Exception as misuse:  # headers that may not be sent
+                error = misuse
+        self.context.log.failure("a handler's handshake raised", error)
+        self.because(Closed(Cause.HANDLER_ERROR, 500, "the handler's handshake raised"))
+        self.refuse(500, "handler")
 
     def timed_out(self) -> None:
         if self._task is not None:
