@@ -49,6 +49,9 @@ class Phase(Enum):
     LOST = "gone"
 
 
+OPEN, CLOSING = Phase.OPEN, Phase.CLOSING  # asked for with every read: members of an Enum take a while to look up
+
+
 class Connection(asyncio.BufferedProtocol):
     """One TCP, Unix or TLS connection."""
 
@@ -260,7 +263,7 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes from the peer; they may be overwritten after the call."""
         self._deadlines.seen = self.context.sweep.now
         phase = self.phase
-        if phase is Phase.OPEN or phase is Phase.CLOSING:
+        if phase is OPEN or phase is CLOSING:
             self._events(data)
         elif phase is Phase.HANDSHAKE:
             self._handshake(data)
@@ -290,10 +293,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _events(self, data: bytes | memoryview) -> None:
         assert self._wire is not None
-        open_phases = (Phase.OPEN, Phase.CLOSING)
         for event in self._wire.receive(data):
             self._event(event)
-            if self.phase not in open_phases:
+            if self.phase is not OPEN and self.phase is not CLOSING:
                 return
         deadlines = self._deadlines
         if not self._wire.partial:
@@ -303,11 +305,11 @@ class Connection(asyncio.BufferedProtocol):
             self.context.sweep.at(self, deadlines.seen + self.context.limits.message_timeout)
 
     def _event(self, event: Event) -> None:
-        if isinstance(event, str | bytes):
+        if type(event) is str or type(event) is bytes:
             self._deadlines.unfinished = 0.0  # what is unfinished after this read has begun in it
             if self.context.limits.max_message_rate is not None and not self._within_rate(control=False):
                 return
-            if self.phase is Phase.OPEN:
+            if self.phase is OPEN:
                 self.message(event)
         elif isinstance(event, Failure):
             self.fail(event.error, reply=event.reply)

@@ -122,7 +122,7 @@ class Session(Connection):
     def _invoke(self, callback: str, argument: Any) -> Awaitable[None] | None:
         method = getattr(self._handler, callback)
         result: Any = method() if callback == "opened" else method(argument)
-        return cast("Awaitable[None]", result) if isinstance(result, Awaitable) else None
+        return cast("Awaitable[None]", result) if result is not None and isinstance(result, Awaitable) else None
 
     def _raised(self, callback: str, error: Exception) -> None:
         self.context.log.failure(f"a handler's {callback} raised", error)
