@@ -19,7 +19,7 @@ from setuptools.errors import BaseError, CCompilerError
 
 NATIVE = "src/hubbub/native"
 EXTENSIONS = {  # the binding, and the C sources that are linked into it
-    "_codec": ["utf8.c", "codec.c"],
+    "_codec": ["utf8.c", "codec.c", "head.c"],
 }
 FLAGS = ["-std=c11", "-O3", "-fno-plt", "-fvisibility=hidden", "-Wall", "-Wextra"]
 GENERATED = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]  # what Cython's own output is full of
