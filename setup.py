@@ -21,7 +21,9 @@ NATIVE = "src/hubbub/native"
 EXTENSIONS = {  # the binding, and the C sources that are linked into it
     "_codec": ["utf8.c", "codec.c", "head.c"],
 }
-FLAGS = ["-std=c11", "-O3", "-fno-plt", "-fvisibility=hidden", "-Wall", "-Wextra"]
+FLAGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"]
+if sys.platform == "linux":
+    FLAGS.append("-fno-plt")  # of ELF
 GENERATED = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]  # what Cython's own output is full of
 PROBE = "#include <Python.h>\nPyMODINIT_FUNC PyInit_probe(void) { return NULL; }\n"
 

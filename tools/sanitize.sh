@@ -44,7 +44,7 @@ codec_alone() {
 # Its binding, under the tests of both twins.
 codec_in_python() {
     package address,undefined
-    in_python libasan.so tests/unit/wire tests/property
+    in_python libasan.so tests/unit/native tests/unit/wire tests/property
 }
 
 for target in ${*:-$TARGETS}; do

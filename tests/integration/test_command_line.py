@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from typer.main import get_command
 
 import hubbub
+from hubbub import native
 from hubbub.cli import app
 from support.processes import running
 from support.serving import Recorder, serving, until
@@ -84,15 +86,25 @@ def test_mistakes_are_answered_with_what_to_do(arguments: list[str], complaint: 
     assert "Traceback" not in text
 
 
-def test_the_compiled_part_is_never_chosen_or_missed_in_silence() -> None:
+def test_a_compiled_part_that_is_demanded_and_missing_is_never_missed_in_silence(tmp_path: Path) -> None:
+    without = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(Path(hubbub.__file__).parent, tmp_path / "hubbub", ignore=without)
+    here = {"PYTHONPATH": str(tmp_path)}
     for command in (["serve", "chat:Chat"], ["serve", "fastapi_chat:app"], ["demo"]):
-        done = run(*command, HUBBUB_NATIVE="1")
+        done = run(*command, HUBBUB_NATIVE="1", **here)
         assert done.returncode != 0
         assert "demands the compiled part" in done.stderr
         assert "Traceback" not in done.stderr
-    assert "demands the compiled part" in " ".join(run("doctor", HUBBUB_NATIVE="1").stdout.split())
+    assert "demands the compiled part" in " ".join(run("doctor", HUBBUB_NATIVE="1", **here).stdout.split())
+    found = " ".join(run("doctor", HUBBUB_NATIVE="", **here).stdout.split())
+    assert "pure Python: the compiled part was not built" in found
+    assert "install a C compiler" in found
+
+
+def test_the_choice_of_the_twin_is_shown() -> None:
     assert "pure Python" in run("doctor", HUBBUB_NATIVE="0").stdout
     assert "is 0 (pure Python) or 1" in " ".join(run("doctor", HUBBUB_NATIVE="yes").stdout.split())
+    assert native.describe() in run("doctor").stdout
 
 
 def test_doctor_speaks_json_too() -> None:
