@@ -15,6 +15,7 @@ import pytest
 from typer.main import get_command
 
 import hubbub
+from hubbub import native
 from hubbub.cli import app
 from support.processes import running
 from support.serving import Recorder, serving, until
@@ -98,19 +99,25 @@ def test_a_module_that_imports_what_is_missing_is_not_missing_itself(tmp_path: P
     assert "no module 'chat_of_mine'" not in done.stderr
 
 
-def test_the_compiled_part_is_never_chosen_or_missed_in_silence(tmp_path: Path) -> None:
-    # An installation without it: Python finds the packages here, and of this one all but the compiled modules.
-    package = Path(hubbub.__file__).parent
-    shutil.copytree(package, tmp_path / "hubbub", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    without = {"HUBBUB_NATIVE": "1", "PYTHONPATH": str(tmp_path)}
+def test_a_compiled_part_that_is_demanded_and_missing_is_never_missed_in_silence(tmp_path: Path) -> None:
+    without = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(Path(hubbub.__file__).parent, tmp_path / "hubbub", ignore=without)
+    here = {"PYTHONPATH": str(tmp_path)}
     for command in (["serve", "chat:Chat"], ["serve", "fastapi_chat:app"], ["demo"]):
-        done = run(*command, **without)
+        done = run(*command, HUBBUB_NATIVE="1", **here)
         assert done.returncode != 0
         assert "demands the compiled part" in done.stderr
         assert "Traceback" not in done.stderr
-    assert "demands the compiled part" in " ".join(run("doctor", **without).stdout.split())
+    assert "demands the compiled part" in " ".join(run("doctor", HUBBUB_NATIVE="1", **here).stdout.split())
+    found = " ".join(run("doctor", HUBBUB_NATIVE="", **here).stdout.split())
+    assert "pure Python: the compiled part was not built" in found
+    assert "install a C compiler" in found
+
+
+def test_the_choice_of_the_twin_is_shown() -> None:
     assert "pure Python" in run("doctor", HUBBUB_NATIVE="0").stdout
     assert "is 0 (pure Python) or 1" in " ".join(run("doctor", HUBBUB_NATIVE="yes").stdout.split())
+    assert native.describe() in run("doctor").stdout
 
 
 def test_doctor_speaks_json_too() -> None:

@@ -94,7 +94,7 @@ static bool take(struct codec *codec, const uint8_t *data, size_t size, uint64_t
         enum codec_kind kind = codec_next(codec, data, size, &at, &item);
         switch (kind) {
         case CODEC_MORE:
-            if (at != size)
+            if (at != size || (codec->unfinished && codec->unfinished->room > 2 * codec->unfinished->size))
                 abort();
             return true;
         case CODEC_WHOLE: {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from struct import Struct
 from typing import Any, cast
@@ -19,7 +19,8 @@ COMPRESSED_FROM = 64  # bytes: what is shorter seldom shrinks, and costs the pee
 _SHORT = [bytes([0x81, size]) for size in range(126)]
 _pack16, _pack64 = Struct("!BBH").pack, Struct("!BBQ").pack
 _codec = native.compiled("_codec")
-mask = masking.mask if _codec is None else _codec.mask
+mask: Callable[[bytes, bytes], bytes] = masking.mask if _codec is None else _codec.mask
+"""XOR with a key of four bytes, repeated: section 5.3."""
 
 
 class Opcode(IntEnum):

@@ -91,7 +91,7 @@ class Protocol:
     def __init__(self, *, max_message_size: int, max_fragments: int, agreed: Agreed | None = None) -> None:
         self._reader = Reader(max_message_size=max_message_size, max_fragments=max_fragments, agreed=agreed)
         self.state: State = State.OPEN
-        self._listens = True  # what the table says of messages in this state
+        self._listens = True  # what the table says of messages in this state: looking it up costs more than a read
 
     def receive(self, data: bytes | memoryview) -> list[Event]:
         """What these bytes complete, in order.
