@@ -77,7 +77,7 @@ class Shard(Protocol):
         ...
 
     def wait_for_room(self, size: int, most: int, most_size: int, seconds: float, hub_lock: Lock) -> None:
-        """Wait for that, so many seconds at most, without the hub's lock."""
+        """Wait for that a while, so many seconds at most, without the hub's lock."""
 
 
 class Pool(Protocol):

@@ -116,7 +116,7 @@ class Shard:
 
     def has_room(self, size: int, most: int, most_size: int) -> bool: ...
     def wait_for_room(self, size: int, most: int, most_size: int, seconds: float, hub_lock: Lock) -> None:
-        """Without the GIL and the hub's lock."""
+        """Without the GIL and the hub's lock; 0.1 s at most, so that signals are heard."""
 
 class Writers:
     """A pool of threads that write to shards, and never hold the GIL.

@@ -125,6 +125,8 @@ cdef enum:
     AT_ONCE = 256  # notices told before the loop gets a turn
     HELD = 16384   # bytes up to which a send is shorter than letting another thread have the interpreter
 
+cdef double PATIENCE = 0.1  # seconds between two looks for signals by a thread that waits for room
+
 cdef tuple POLICIES = ("disconnect", "drop-oldest", "drop-newest", "latest")
 cdef tuple CAUSES = (None, "overflow", "budget", "closed", "error")
 cdef tuple CUTS = (None, "overflow", "budget", "stalled", "error")
@@ -218,7 +220,7 @@ cdef class Notices:
             notice, lost, cut = c.notice, c.lost, c.cut
             c.notice = 0
             c.lost = 0
-            # Safe for the GIL is held: an Outlet takes its address out, under it, before it is gone.
+            # Safe for the GIL is held: an Outlet takes its address out before it lets go of it, and is gone after that.
             outlet = <Outlet>c.owner if c.owner != NULL else None
             pthread_mutex_unlock(&c.lock)
             hb_outlet_drop(c)
@@ -227,10 +229,15 @@ cdef class Notices:
 
 
 cdef inline void lock(hb_outlet *c) noexcept:
-    """A writer may hold it for the length of a send: let another thread have the interpreter meanwhile."""
-    if pthread_mutex_trylock(&c.lock) != 0:
+    """A writer may hold it for the length of a send: let another thread have the interpreter meanwhile.
+
+    Whoever had to wait lets go and tries again: waiting for the interpreter while holding it would hold up writers, and
+    for ever a thread that has the interpreter and waits for the outlet.
+    """
+    while pthread_mutex_trylock(&c.lock) != 0:
         with nogil:
             pthread_mutex_lock(&c.lock)
+            pthread_mutex_unlock(&c.lock)
 
 
 cdef class Outlet:
@@ -261,8 +268,8 @@ cdef class Outlet:
 
     def __dealloc__(self):
         if self.c != NULL:
+            self.c.owner = NULL  # first: `lock` may let another thread have the GIL, which must not find us then
             lock(self.c)
-            self.c.owner = NULL
             hb_outlet_detach(self.c)
             pthread_mutex_unlock(&self.c.lock)
             hb_outlet_drop(self.c)
@@ -289,7 +296,10 @@ cdef class Outlet:
 
     @overflow.setter
     def overflow(self, name):
-        self.c.policy = POLICIES.index(name)
+        cdef uint8_t policy = POLICIES.index(name)
+        lock(self.c)
+        self.c.policy = policy
+        pthread_mutex_unlock(&self.c.lock)
 
     @property
     def counters(self):
@@ -460,6 +470,7 @@ cdef class Shard:
     cdef readonly Writers writers
     cdef readonly object channel
     cdef readonly list members
+    cdef object _promise  # the event loop that is to hand it over
     cdef int forms[8]
 
     def __cinit__(self, Writers writers, channel):
@@ -505,25 +516,30 @@ cdef class Shard:
         hub_lock.release()
         try:
             with nogil:
-                hb_shard_wait_for_room(self.c, size, most, most_size, seconds)
+                hb_shard_wait_for_room(self.c, size, most, most_size, min(seconds, PATIENCE))
         finally:
             hub_lock.acquire()
 
     def post(self, entry):
         cdef hb_entry *c = self._entry(entry)
         loop = asyncio._get_running_loop()
-        cdef hb_posted posted = hb_shard_post(self.c, c, loop is not None)
+        # Another loop than the one that is to hand it over does not rely on that: it may have been closed before.
+        cdef bint deferred = loop is not None and (self._promise is None or self._promise is loop)
+        cdef hb_posted posted = hb_shard_post(self.c, c, deferred)
         hb_entry_drop(c)
         if posted == HB_NOT_POSTED:
             raise MemoryError
         if posted == HB_POST_WAITS:
             return
-        if loop is None:
-            hb_writers_queue(self.writers.c, self.c)
-        else:
+        if deferred:
+            self._promise = loop
             loop.call_soon(self._hand_over)
+        else:
+            self._promise = None
+            hb_writers_queue(self.writers.c, self.c)
 
     def _hand_over(self):
+        self._promise = None
         with nogil:
             hb_writers_hand_over(self.writers.c, self.c)
 

@@ -52,15 +52,17 @@ static void tell(hb_outlet *outlet, uint8_t notice) {
     hb_notices_add(outlet->notices, outlet);
 }
 
-static void forget_backlog(hb_outlet *outlet) {
-    if (outlet->backlog) hb_count(&outlet->counts->drops[HB_CLOSED], hb_backlog_free(outlet->backlog));
+static void forget_backlog(hb_outlet *outlet, enum hb_cause cause) {
+    if (outlet->backlog) hb_count(&outlet->counts->drops[cause], hb_backlog_free(outlet->backlog));
     outlet->backlog = NULL;
     atomic_store_explicit(&outlet->buffered, 0, memory_order_relaxed);
 }
 
 void hb_outlet_cut(hb_outlet *outlet, enum hb_cut cause) {
+    static const enum hb_cause costs[] = {
+        [HB_CUT_OVERFLOW] = HB_OVERFLOW, [HB_CUT_BUDGET] = HB_BUDGET, [HB_CUT_STALLED] = HB_OVERFLOW, [HB_CUT_ERROR] = HB_ERROR};
     if (outlet->cut) return;
-    forget_backlog(outlet);
+    forget_backlog(outlet, costs[cause]);
     outlet->open = false;
     outlet->cut = (uint8_t)cause;
     hb_poller_forget(outlet);
@@ -89,15 +91,17 @@ static bool begin_backlog(hb_outlet *outlet) {
     return false;
 }
 
-// How many bytes the kernel takes now. An error counts as all: the read side of the connection finds it, too.
+// Whether a send failed for now only: then the bytes wait for the poller, which tries again.
+static bool busy(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM; }
+
+// How many bytes the kernel takes now. Any other error counts as all: the read side of the connection finds it, too.
 static size_t send_now(hb_outlet *outlet, const void *data, size_t size) {
     ssize_t sent;
     do {
         sent = send(outlet->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (sent < 0 && errno == EINTR);
     if (sent >= 0) return (size_t)sent;
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
-    return size;
+    return busy() ? 0 : size;
 }
 
 bool hb_outlet_flush(hb_outlet *outlet) {
@@ -107,9 +111,9 @@ bool hb_outlet_flush(hb_outlet *outlet) {
         message.msg_iovlen = (size_t)hb_backlog_pieces(outlet->backlog, pieces, PIECES, FLUSH_SIZE);
         ssize_t sent = sendmsg(outlet->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)) return true;
+        if (sent < 0 && busy()) return true;
         if (sent < 0) {  // gone: the read side finds it, too
-            forget_backlog(outlet);
+            forget_backlog(outlet, HB_CLOSED);
         } else {
             hb_backlog_taken(outlet->backlog, (size_t)sent);
             atomic_store_explicit(&outlet->progress_ms, hb_now_ms(), memory_order_relaxed);
@@ -135,8 +139,6 @@ static bool wait_for_room(hb_outlet *outlet, hb_frame *frame, uint64_t channel) 
         enum hb_cut cut = outcome.cause == HB_OVERFLOW ? HB_CUT_OVERFLOW
                           : outcome.cause == HB_BUDGET ? HB_CUT_BUDGET
                                                        : HB_CUT_ERROR;
-        hb_count(&outlet->counts->drops[outcome.cause], hb_backlog_free(outlet->backlog));
-        outlet->backlog = NULL;
         hb_outlet_cut(outlet, cut);
     } else {
         settle(outlet);
@@ -185,8 +187,8 @@ size_t hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t coun
         return 0;
     }
     if (outlet->backlog) return wait_from(outlet, frames, count, 0, channel);
-    ++*sends;
     if (joined) {
+        ++*sends;
         size_t sent = send_now(outlet, joined->bytes, joined->size);
         return sent == joined->size ? count : wait_from(outlet, frames, count, sent, channel);
     }
@@ -201,7 +203,8 @@ size_t hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t coun
         struct msghdr message = {.msg_iov = pieces, .msg_iovlen = some};
         ssize_t sent = sendmsg(outlet->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0) sent = errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : (ssize_t)size;
+        ++*sends;
+        if (sent < 0) sent = busy() ? 0 : (ssize_t)size;
         if ((size_t)sent < size) return done + wait_from(outlet, frames + done, count - done, (size_t)sent, channel);
         done += some;
     }
@@ -217,6 +220,7 @@ bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t 
     if (sent == size && !outlet->backlog) return true;
     hb_frame *frame = hb_frame_new(data, size);
     if (!frame) {
+        hb_count(&outlet->counts->drops[HB_ERROR], channel != HB_CONTROL);
         hb_outlet_cut(outlet, HB_CUT_ERROR);
         return false;
     }
@@ -246,7 +250,7 @@ bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size) {
 
 void hb_outlet_detach(hb_outlet *outlet) {
     outlet->open = false;
-    forget_backlog(outlet);
+    forget_backlog(outlet, HB_CLOSED);
     hb_poller_forget(outlet);
     outlet->fd = -1;
     hb_notices_detach(outlet->notices, outlet);

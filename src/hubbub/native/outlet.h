@@ -29,7 +29,7 @@ typedef struct hb_outlet {
     atomic_uint_fast32_t references;
     pthread_mutex_t lock;  // guards what follows, up to the next blank line
     int fd;                // -1 from `detach` on
-    bool open;             // accepts frames
+    atomic_bool open;      // accepts frames; changed under the lock, read without it as well
     bool last;             // the last frame has been put
     bool telling;          // the loop wants to hear when the backlog is empty
     uint8_t form, policy, notice, cut;
@@ -44,7 +44,7 @@ typedef struct hb_outlet {
     uint64_t id;  // of no other outlet of the process, ever
     hb_bounds bounds;
     hb_notices *notices;
-    void *owner;  // the binding's; not ours to follow
+    void *owner;  // the binding's, guarded by the interpreter's lock; not ours to follow
 
     bool noticed, attached;  // these are guarded by the notices' lock
     struct hb_outlet *next_notice, *next_attached, *previous_attached;

@@ -53,10 +53,7 @@ static void cut_stalled(void) {
     pthread_mutex_unlock(&poller.lock);
     for (size_t i = 0; i < count; i++) {
         pthread_mutex_lock(&noted[i]->lock);
-        if (stalled(noted[i], now)) {
-            hb_count(&noted[i]->counts->drops[HB_OVERFLOW], 1);
-            hb_outlet_cut(noted[i], HB_CUT_STALLED);
-        }
+        if (stalled(noted[i], now)) hb_outlet_cut(noted[i], HB_CUT_STALLED);
         pthread_mutex_unlock(&noted[i]->lock);
         hb_outlet_drop(noted[i]);
     }

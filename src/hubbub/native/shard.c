@@ -35,6 +35,7 @@ void hb_shard_drop(hb_shard *shard) {
     if (!shard || atomic_fetch_sub_explicit(&shard->references, 1, memory_order_acq_rel) != 1) return;
     hb_batch_end(&shard->batch);
     hb_batch_free(&shard->batch);
+    hb_writers_waiting(shard->writers, -(long)shard->count);
     for (size_t i = 0; i < shard->count; i++) hb_entry_drop(shard->log[(shard->head + i) & (shard->capacity - 1)]);
     free(shard->log);
     free(shard->members);
@@ -107,10 +108,8 @@ static void change(hb_shard *shard, hb_member *member) {
     if (member->changing) return;  // the runner will see what is wanted
     if (shard->state != HB_RUNNING && !shard->changes && settle(shard, member)) return;
     member->changing = true;
-    hb_member **last = &shard->changes;
-    while (*last) last = &(*last)->next_change;
-    member->next_change = NULL;
-    *last = member;
+    member->next_change = shard->changes;
+    shard->changes = member;
 }
 
 hb_member *hb_member_join(hb_shard *shard, hb_outlet *outlet) {
@@ -171,7 +170,7 @@ void hb_member_leave(hb_member *member) {
     hb_outlet *outlet = member->outlet;
     hb_shard *shard = member->shard;
     pthread_mutex_lock(&outlet->lock);
-    if (outlet->open) give_pending(member);
+    give_pending(member);  // to a closed one, too: there it is counted as dropped
     member->cursor = GONE;
     if (member->previous) member->previous->next = member->next;
     else outlet->members = member->next;

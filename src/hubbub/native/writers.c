@@ -97,19 +97,22 @@ static bool wait_for_mail(hb_writers *writers) {
     return !writers->stopping;
 }
 
+// Takes the first shard and gives a slice of it. With the lock held, which is released meanwhile.
+static void work(hb_writers *writers) {
+    hb_shard *shard = writers->first;
+    writers->first = shard->next_queued;
+    if (!writers->first) writers->last = NULL;
+    pthread_mutex_unlock(&writers->lock);
+    bool more = hb_shard_claim(shard, HB_QUEUED) && hb_shard_run(shard);
+    if (!more) hb_shard_drop(shard);
+    pthread_mutex_lock(&writers->lock);
+    if (more) put_last(writers, shard);
+}
+
 static void *write_for_ever(void *argument) {
     hb_writers *writers = argument;
     pthread_mutex_lock(&writers->lock);
-    while (wait_for_mail(writers)) {
-        hb_shard *shard = writers->first;
-        writers->first = shard->next_queued;
-        if (!writers->first) writers->last = NULL;
-        pthread_mutex_unlock(&writers->lock);
-        bool more = hb_shard_claim(shard, HB_QUEUED) && hb_shard_run(shard);
-        if (!more) hb_shard_drop(shard);
-        pthread_mutex_lock(&writers->lock);
-        if (more) put_last(writers, shard);
-    }
+    while (wait_for_mail(writers)) work(writers);
     writers->size--;
     pthread_cond_signal(&writers->ended);
     pthread_mutex_unlock(&writers->lock);
@@ -117,7 +120,7 @@ static void *write_for_ever(void *argument) {
     return NULL;
 }
 
-// With the lock held. A writer that cannot be started is counted, and tried again with the next message.
+// With the lock held. A writer that cannot be started is counted, and tried again when the next shard is queued.
 static void start_writer(hb_writers *writers) {
     sigset_t all, before;
     sigfillset(&all);
@@ -143,6 +146,8 @@ void hb_writers_queue(hb_writers *writers, hb_shard *shard) {
         pthread_cond_signal(&writers->mail);
     } else if (writers->size < writers->most && !writers->stopping) {
         start_writer(writers);
+        // Without a single one nobody would come, whatever is posted later: then the caller writes.
+        while (!writers->size && writers->first) work(writers);
     }
     pthread_mutex_unlock(&writers->lock);
 }

@@ -1,0 +1,82 @@
+"""What only the compiled fan-out has: calls to the kernel to count, threads, and descriptors of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+import hubbub
+from hubbub import Hub, Limits
+from hubbub.hub.statistics import fanout
+from support.outlets import PairSocket
+from support.serving import until
+
+pytestmark = pytest.mark.skipif(fanout is None, reason="the compiled part is not built")
+
+
+@pytest.fixture(autouse=True)
+def closed_pairs() -> Iterator[None]:
+    yield
+    while PairSocket.open:
+        PairSocket.open.pop().close()
+
+
+async def test_each_call_to_the_kernel_is_counted() -> None:
+    hub = Hub()
+    user = PairSocket()
+    hub.join("room", user)
+    for number in range(200):
+        hub.broadcast("room", str(number))
+    user.outlet.write(hubbub.text("after them"))
+    assert user.texts == [*map(str, range(200)), "after them"]
+    assert hub.statistics().sends == 4  # of 64 pieces at most
+    assert hub.statistics().deliveries == 200
+
+
+def broadcast_as_the_last_act(hub: Hub, loop: asyncio.AbstractEventLoop, message: str) -> None:
+    """On an event loop that stops in the same turn: what was left for its end does not happen."""
+    loop.call_soon(hub.broadcast, "room", message)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+async def test_a_loop_that_closes_before_it_hands_over_holds_nobody_up() -> None:
+    hub = Hub()
+    user = PairSocket()
+    hub.join("room", user)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=broadcast_as_the_last_act, args=(hub, loop, "from one"))
+    thread.start()
+    thread.join()
+    loop.close()
+    hub.broadcast("room", "from another")
+    await until(lambda: user.texts == ["from one", "from another"])
+
+
+def test_a_signal_is_heard_while_waiting_for_room() -> None:
+    hub = Hub(limits=Limits(max_mailbox=1))
+    loop = asyncio.new_event_loop()
+
+    async def join() -> None:
+        hub.join("room", PairSocket())
+
+    def interrupt(number: int, frame: object) -> None:
+        raise InterruptedError
+
+    loop.run_until_complete(join())
+    broadcast_as_the_last_act(hub, loop, "fills it")
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    try:
+        with pytest.raises(InterruptedError):
+            hub.broadcast("room", "waits", timeout=50)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        timer.join()
+        loop.close()
