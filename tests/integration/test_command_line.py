@@ -39,7 +39,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_help_teaches() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("serve", "demo", "doctor", "connect"):
+    for command in ("serve", "demo", "doctor", "connect", "load"):
         assert command in done.stdout
     done = run("serve", "--help")
     assert "hubbub serve chat:Chat" in done.stdout
@@ -48,7 +48,7 @@ def test_help_teaches() -> None:
 
 def test_every_option_is_also_a_variable() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    assert set(commands) == {"serve", "demo", "doctor", "connect"}
+    assert set(commands) == {"serve", "demo", "doctor", "connect", "load"}
     for command in commands.values():
         for parameter in command.params:
             assert str(parameter.envvar).startswith("HUBBUB_"), f"{command.name} {parameter.name}"

@@ -29,8 +29,9 @@ ALLOWED: dict[str, set[str]] = {
     "hub": COMMON | {"wire"},
     "server": COMMON | {"wire", "hub"},
     "asgi": COMMON | {"wire", "hub", "server"},
+    "load": {"errors", "logs", "wire"},
     "demo": {"", "asgi", "supervision"},
-    "cli": {"", "asgi", "server", "native", "logs", "demo"},
+    "cli": {"", "errors", "asgi", "server", "native", "load", "logs", "demo"},
     "__main__": {"errors", "cli"},
     "": {"errors", "hub", "limits", "server", "wire"},
 }
