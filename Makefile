@@ -71,7 +71,7 @@ package: $(VENV)/dev.stamp ## build wheel and sdist into dist/
 
 system: ## install what some tests drive, from Debian: Chromium, Node (needs root)
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core nodejs npm gcc libc6-dev
+	apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core nodejs npm gcc libc6-dev python3-dev
 
 clean: ## forget .venv and everything that was built
 	rm -rf $(VENV) build dist site reports .conformance .cache benchmarks/native/build src/*.egg-info src/hubbub/native/*.so

@@ -19,15 +19,17 @@ from setuptools.errors import BaseError, CCompilerError
 
 NATIVE = "src/hubbub/native"
 EXTENSIONS = {  # the binding, and the C sources that are linked into it
-    "_codec": ["utf8.c", "codec.c"],
+    "_codec": ["utf8.c", "codec.c", "head.c"],
     "_fanout": [
         f"{name}.c"
         for name in ("frame", "counts", "backlog", "outlet", "notices", "poller", "shard", "batch", "writers")
     ],
 }
-if sys.platform != "linux":
+FLAGS = ["-std=gnu11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"]
+if sys.platform == "linux":
+    FLAGS.append("-fno-plt")  # of ELF
+else:
     del EXTENSIONS["_fanout"]  # it is made of epoll and eventfd
-FLAGS = ["-std=gnu11", "-O3", "-fno-plt", "-fvisibility=hidden", "-Wall", "-Wextra"]
 GENERATED = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]  # what Cython's own output is full of
 PROBE = "#include <Python.h>\nPyMODINIT_FUNC PyInit_probe(void) { return NULL; }\n"
 

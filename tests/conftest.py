@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hubbub.wire import frames, protocol
+from hubbub.wire import frames, handshake, protocol
 from support.client import RawClient
 from support.twins import Twin, twin_named
 
@@ -53,4 +53,5 @@ def twin(request: pytest.FixtureRequest) -> Iterator[Twin]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protocol, "Reader", chosen.Reader)
         patch.setattr(frames, "mask", chosen.mask)
+        patch.setattr(handshake, "_read_head", chosen.read_head)
         yield chosen

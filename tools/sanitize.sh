@@ -20,14 +20,14 @@ program() {
     echo "$out/$name"
 }
 
-# package SANITIZERS RUNTIME: build the whole package with them, for `in_python` to use.
+# package SANITIZERS: build the whole package with them, for `in_python` to use.
 package() {
     HUBBUB_NATIVE=1 HUBBUB_WERROR=1 HUBBUB_SANITIZE=$1 "$python" setup.py -q build \
         --build-lib "$out/lib" --build-temp "$out/temp" --force >"$out/build.log" 2>&1 || { cat "$out/build.log"; exit 1; }
 }
 
-# in_python RUNTIME ARGUMENT...: run pytest on that package; the runtime has to be there before Python is.
-# Python's own allocator hides overflows, so it is left out, and Python itself leaks at its end.
+# in_python RUNTIME ARGUMENT...: run pytest on that package. The runtime has to be loaded before Python; Python's own
+# allocator hides overflows, so it is left out; and Python itself leaks at its end, so leaks are told by programs only.
 in_python() {
     runtime=$("$CC" -print-file-name="$1")
     shift
@@ -35,15 +35,16 @@ in_python() {
         "$python" -m pytest -q -p no:cacheprovider "$@"
 }
 
-# The parser without Python, leaks included.
+# The parsers without Python, leaks included.
 codec_alone() {
     "$(program codec address,undefined tests/native/codec.c src/hubbub/native/codec.c src/hubbub/native/utf8.c)"
+    "$(program head address,undefined tests/native/head.c src/hubbub/native/head.c)"
 }
 
 # Its binding, under the tests of both twins.
 codec_in_python() {
     package address,undefined
-    in_python libasan.so tests/unit/wire tests/property
+    in_python libasan.so tests/unit/native tests/unit/wire tests/property
 }
 
 for target in ${*:-$TARGETS}; do

@@ -159,6 +159,20 @@ async def test_a_peer_that_breaks_off_is_a_disconnect_1006() -> None:
         assert seen[0]["code"] == 1006
 
 
+async def test_an_application_that_reads_on_after_the_disconnect_is_told_and_ends() -> None:
+    async def script(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            await receive()
+
+    app = App(script)
+    async with uvicorn_serving(app) as (port, _):
+        (await RawClient.connect(port)).kill()
+        await until(lambda: app.ends)
+        assert type(app.ends[0]) is hubbub.Disconnected
+
+
 async def test_closing_sends_code_and_reason_and_the_application_hears_the_answer() -> None:
     seen: list[Any] = []
 

@@ -48,6 +48,24 @@ async def joined(server: hubbub.Server, room: str) -> RawClient:
     return client
 
 
+@pytest.mark.parametrize("fault", [False, True], ids=["closed by the program", "broke the protocol"])
+async def test_a_socket_that_closes_has_left_at_once_though_its_peer_does_not_answer(room: str, fault: bool) -> None:
+    hub, handler = hubbub.Hub(shards=shards), Recorder.fresh()
+    async with serving(handler, hub=hub) as server:
+        client = await RawClient.connect(server.port)
+        socket = handler.everyone[0].socket
+        hub.join(room, socket)
+        hub.broadcast(room, "last words")
+        if fault:
+            client.send(b"\xff")
+        else:
+            assert socket.close(3000, "kicked")
+        await until(lambda: not socket.is_open)
+        assert (hub.count(room), hub.channels_of(socket), hub.broadcast(room, "nobody")) == (0, [], 0)
+        assert await client.read() == "last words"
+        assert (await client.read_close())[0] == (1002 if fault else 3000)
+
+
 async def test_a_member_joins_leaves_and_rejoins_with_its_first_meta(hub: hubbub.Hub, room: str) -> None:
     user = MemorySocket()
     assert not hub.is_member(room, user)

@@ -15,6 +15,7 @@ import pytest
 from typer.main import get_command
 
 import hubbub
+from hubbub import native
 from hubbub.cli import app
 from support.processes import running
 from support.serving import Recorder, serving, until
@@ -38,7 +39,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_help_teaches() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("serve", "demo", "doctor", "connect"):
+    for command in ("serve", "demo", "doctor", "connect", "load"):
         assert command in done.stdout
     done = run("serve", "--help")
     assert "hubbub serve chat:Chat" in done.stdout
@@ -47,7 +48,7 @@ def test_help_teaches() -> None:
 
 def test_every_option_is_also_a_variable() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    assert set(commands) == {"serve", "demo", "doctor", "connect"}
+    assert set(commands) == {"serve", "demo", "doctor", "connect", "load"}
     for command in commands.values():
         for parameter in command.params:
             assert str(parameter.envvar).startswith("HUBBUB_"), f"{command.name} {parameter.name}"
@@ -70,7 +71,12 @@ def test_it_says_its_version() -> None:
         (["serve", "chat:Chat", "--workers", "2"], "one process"),
         (["serve", "chat:Chat", "--hub", "chat:Chat"], "is not a Hub"),
         (["serve", "chat:Chat", "--loop", "twisted"], "auto, uvloop or asyncio"),
+        (["serve", "fastapi_chat:app", "--loop", "twisted"], "auto, uvloop or asyncio"),
         (["serve", "chat:Chat", "--log-level", "loud"], "no log level"),
+        (["serve", "chat:Chat", "--host", "nowhere.invalid"], "cannot listen on nowhere.invalid:4545"),
+        (["serve", "chat:Chat", "--ssl-keyfile", "chat.py"], "goes with --ssl-certfile"),
+        (["serve", "fastapi_chat:app", "--ssl-keyfile", "chat.py"], "goes with --ssl-certfile"),
+        (["serve", "chat:Chat", "--ssl-certfile", "chat.py"], "chat.py alone: no certificate"),
         (["serve", "chat:Chat", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1:4545"),
         (["connect", "127.0.0.1:1"], "cannot connect"),
         (["connect", "http://127.0.0.1"], "isn't a valid URI"),
@@ -85,19 +91,33 @@ def test_mistakes_are_answered_with_what_to_do(arguments: list[str], complaint: 
     assert "Traceback" not in text
 
 
-def test_the_compiled_part_is_never_chosen_or_missed_in_silence(tmp_path: Path) -> None:
-    # An installation without it: Python finds the packages here, and of this one all but the compiled modules.
-    package = Path(hubbub.__file__).parent
-    shutil.copytree(package, tmp_path / "hubbub", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    without = {"HUBBUB_NATIVE": "1", "PYTHONPATH": str(tmp_path)}
+def test_a_module_that_imports_what_is_missing_is_not_missing_itself(tmp_path: Path) -> None:
+    (tmp_path / "chat_of_mine.py").write_text("import chat_of\n")
+    done = run("serve", "chat_of_mine:Chat", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "No module named 'chat_of'" in done.stderr
+    assert "no module 'chat_of_mine'" not in done.stderr
+
+
+def test_a_compiled_part_that_is_demanded_and_missing_is_never_missed_in_silence(tmp_path: Path) -> None:
+    without = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(Path(hubbub.__file__).parent, tmp_path / "hubbub", ignore=without)
+    here = {"PYTHONPATH": str(tmp_path)}
     for command in (["serve", "chat:Chat"], ["serve", "fastapi_chat:app"], ["demo"]):
-        done = run(*command, **without)
+        done = run(*command, HUBBUB_NATIVE="1", **here)
         assert done.returncode != 0
         assert "demands the compiled part" in done.stderr
         assert "Traceback" not in done.stderr
-    assert "demands the compiled part" in " ".join(run("doctor", **without).stdout.split())
+    assert "demands the compiled part" in " ".join(run("doctor", HUBBUB_NATIVE="1", **here).stdout.split())
+    found = " ".join(run("doctor", HUBBUB_NATIVE="", **here).stdout.split())
+    assert "pure Python: the compiled part was not built" in found
+    assert "install a C compiler" in found
+
+
+def test_the_choice_of_the_twin_is_shown() -> None:
     assert "pure Python" in run("doctor", HUBBUB_NATIVE="0").stdout
     assert "is 0 (pure Python) or 1" in " ".join(run("doctor", HUBBUB_NATIVE="yes").stdout.split())
+    assert native.describe() in run("doctor").stdout
 
 
 def test_doctor_speaks_json_too() -> None:
@@ -160,11 +180,13 @@ async def test_connect_shows_what_happens() -> None:
                     out, _ = await client.communicate(lines)
                 return client.returncode, out.decode()
 
-        code, out = await connect("/", b"/binary 00ff1b\nesc\x1b[2J\n/binary zz\nclose\n", "--subprotocol", "chat")
+        lines = b"/binary 00ff1b\nesc\x1b[2J\n/binary zz\n/close 999\nclose\n"
+        code, out = await connect("/", lines, "--subprotocol", "chat")
         assert "subprotocol chat" in out
         assert "00 ff 1b (3 bytes)" in out
         assert "\x1b" not in out.replace("\x1b[", "")  # whatever colours there are, nothing of the peer's
         assert "\\x1b[2J" in out
+        assert "no close code '999'" in out
         assert "closed with 4001" in out
         assert code == 1
         code, out = await connect("/refuse", b"")

@@ -56,6 +56,18 @@ async def members(page: Page, *names: str) -> None:
 
 
 @needs_chromium
+async def test_everything_fits_on_a_phone() -> None:
+    async with demo() as (_, port), chromium() as browser:
+        page = await enter(browser, port, "Ann")
+        await page.set_viewport_size({"width": 360, "height": 640})
+        await say(page, "a" * 300)
+        await expect(page.locator("#messages li.mine")).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth") == 360
+        for control in ("#rate", "#join button", "#say button"):
+            await expect(page.locator(control)).to_be_in_viewport(ratio=1)
+
+
+@needs_chromium
 async def test_two_tabs_talk_in_channels_and_one_leaves() -> None:
     async with demo() as (_, port), chromium() as browser:
         ann, bob = await enter(browser, port, "Ann"), await enter(browser, port, "Bob")

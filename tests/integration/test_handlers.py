@@ -176,6 +176,21 @@ async def test_a_handshake_that_raises_is_a_500(caplog: pytest.LogCaptureFixture
     assert "broken handshake" in caplog.text
 
 
+async def test_a_rejection_whose_headers_may_not_be_sent_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    class Splitting(Recorder):
+        def handshake(self, request: hubbub.Request) -> None:
+            raise hubbub.Reject("no_entry", status=403, headers=(("X-Try", "again\r\nSet-Cookie: a=b"),))
+
+    handler = Splitting.fresh()
+    async with serving(handler) as server:
+        client = await RawClient.connect(server.port)
+        assert (client.status, client.headers["error"]) == (500, "handler")
+        assert "set-cookie" not in client.headers
+        await until(lambda: handler.everyone[0].ends or client.kill())
+        assert handler.everyone[0].ends[0].cause is Cause.HANDLER_ERROR
+    assert "a header that may not be sent" in caplog.text
+
+
 @pytest.mark.parametrize("reason", ["", "new\nline", "ümlaut"])
 def test_a_rejection_that_cannot_travel_in_a_header_is_refused(reason: str) -> None:
     with pytest.raises(hubbub.Misuse):

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub.wire import Agreed
+from hubbub.wire import Agreed, handshake
 from support.client import encode
-from support.streams import AGREED, corrupted, keys, split
+from support.streams import AGREED, GOOD, corrupted, heads, keys, split, upgrade
 from support.twins import outcome, twin_named
 
 PYTHON = twin_named("python")
@@ -129,3 +129,34 @@ def test_every_character() -> None:
     middle = len(payload) // 2 + 1
     data = encode(1, payload[:middle], fin=False) + encode(0, payload[middle:])
     assert same([data], len(payload), 2, None) == [[(str, everything)], False]
+
+
+def same_head(data: bytes, max_headers: int = 8, max_size: int = 400) -> None:
+    """What the compiled one reads, the Python one reads alike; it leaves whatever is wrong to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handshake, "_read_head", None)
+        expected = upgrade([data], max_headers, max_size)
+    assert COMPILED.read_head is not None
+    found = COMPILED.read_head(data, max_headers, max_size)
+    if found is not None:
+        target, pairs, size = found
+        assert (target, pairs, data[size:]) == expected
+
+
+@given(heads(), st.integers(1, 8), st.integers(1, 300))
+def test_right_and_wrong_heads(data: bytes, max_headers: int, max_size: int) -> None:
+    same_head(data, max_headers, max_size)
+    same_head(data)
+
+
+@pytest.mark.parametrize("limit", range(5))
+def test_heads_about_their_limits(limit: int) -> None:
+    same_head(GOOD, max_size=len(GOOD) - 2 + limit)
+    same_head(GOOD, max_headers=4 + limit)
+
+
+@pytest.mark.parametrize("place", range(0, len(GOOD), 10))
+def test_any_byte_at_any_place_of_a_head(place: int) -> None:
+    for at in range(place, min(place + 10, len(GOOD))):
+        for byte in range(256):
+            same_head(GOOD[:at] + bytes([byte]) + GOOD[at + 1 :])

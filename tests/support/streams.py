@@ -8,7 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from hubbub.wire import Agreed
+from hubbub.errors import HandshakeError
+from hubbub.wire import Agreed, HandshakeReader, Request
 from support.client import encode
 
 AGREED = st.none() | st.builds(
@@ -77,3 +78,46 @@ def corrupted(draw: Any) -> bytes:
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     return [data[a:b] for a, b in itertools.pairwise(places)]
+
+
+GOOD = (
+    b"GET /chat?x HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nX-Thing: a b\r\n\r\n"
+)
+
+
+@st.composite
+def heads(draw: Any) -> bytes:
+    """A good request with some lines changed, gone, doubled, or bytes altered, and perhaps frames behind it."""
+    lines = GOOD[:-4].split(b"\r\n")
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(lines) - 1))
+        what = draw(st.sampled_from(["change", "remove", "double", "byte"]))
+        if what == "change":
+            lines[at] = draw(st.binary(max_size=40))
+        elif what == "remove" and len(lines) > 1:
+            del lines[at]
+        elif what == "double":
+            lines.insert(at, lines[at])
+        elif lines[at]:
+            place = draw(st.integers(0, len(lines[at]) - 1))
+            lines[at] = lines[at][:place] + draw(st.binary(min_size=1, max_size=1)) + lines[at][place + 1 :]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + draw(st.binary(max_size=20))
+
+
+def upgrade(chunks: list[bytes], max_headers: int = 8, max_size: int = 400) -> object:
+    """What a request comes to, whatever is in it."""
+    reader = HandshakeReader(max_headers, max_size)
+    request: Request | None = None
+    rest = b""
+    for chunk in chunks:
+        if request is not None:
+            rest += chunk
+            continue
+        try:
+            request = reader.receive(chunk)
+        except HandshakeError as error:
+            return error.cause, error.status, error.headers
+    if request is None:
+        return None
+    return request.target, request.headers.pairs(), reader.rest + rest

@@ -148,6 +148,8 @@ class WebSocketProtocol(Connection, asyncio.Protocol):  # Protocol: the type tha
 
     async def _receive(self) -> Message:
         while not self._inbox:
+            if self.phase is Phase.LOST:
+                raise Disconnected("the client is gone, and the application was told")  # or it would wait for ever
             waiter = self._waiter
             if waiter is None or waiter.done():
                 waiter = self._waiter = self.context.loop.create_future()

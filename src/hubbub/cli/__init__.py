@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hubbub.cli import connect, demo, doctor, serve
+from hubbub.cli import connect, demo, doctor, load, serve
 from hubbub.cli.options import version
 
 __all__ = ["app"]
@@ -22,6 +22,7 @@ app.command(name="serve")(serve.serve)
 app.command(name="demo")(demo.demo)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="connect")(connect.connect)
+app.command(name="load")(load.load)
 
 
 def _version(wanted: bool) -> None:

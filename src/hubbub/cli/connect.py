@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
+from hubbub.cli.options import by_line, to_headers
 from hubbub.logs import printable
 
 __all__ = ["connect"]
@@ -32,7 +33,12 @@ def connect(
     ] = None,
     header: Annotated[
         list[str] | None,
-        typer.Option(envvar="HUBBUB_HEADER", metavar="'NAME: VALUE'", help="Send this header too; may be repeated."),
+        typer.Option(
+            envvar="HUBBUB_HEADER",
+            callback=by_line,
+            metavar="'NAME: VALUE'",
+            help="Send this header too; may be repeated.",
+        ),
     ] = None,
     insecure: Annotated[
         bool, typer.Option(envvar="HUBBUB_INSECURE", help="Accept any TLS certificate, such as one of your own.")
@@ -49,19 +55,13 @@ def connect(
     """
     if "://" not in url:
         url = f"ws://{url}"
-    headers: list[tuple[str, str]] = []
-    for line in header or []:
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
-            raise typer.BadParameter(f"a header is 'Name: value', not {line!r}")
-        headers.append((name.strip(), value.strip()))
     context = ssl.create_default_context() if url.startswith("wss:") else None
     if context is not None and insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     settings: dict[str, Any] = {
         "subprotocols": subprotocol or None,
-        "additional_headers": headers,
+        "additional_headers": to_headers(header or []),
         "ssl": context,
         "open_timeout": timeout,
         "max_size": None,
@@ -153,11 +153,17 @@ async def _command(line: str, connection: ClientConnection, screen: Screen) -> b
         case "/binary":
             await connection.send(bytes.fromhex(rest))
         case "/close":
-            await connection.close(int(rest or 1000))
+            await connection.close(_code(rest or "1000"))
             return True
         case _:
             await connection.send(line)
     return False
+
+
+def _code(text: str) -> int:
+    if text != "1000" and not (text.isdecimal() and 3000 <= int(text) <= 4999):
+        raise ValueError(f"no close code {text!r}: 1000 is the usual one, 3000 to 4999 are your own")
+    return int(text)
 
 
 async def _lines() -> AsyncIterator[str]:

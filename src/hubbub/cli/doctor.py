@@ -78,9 +78,16 @@ def _event_loop() -> Finding:
 
 def _native() -> Finding:
     try:
-        return Finding("frames and fan-out", native.describe())
+        shown = native.describe()
     except Misuse as error:
         return Finding("frames and fan-out", "refused", str(error))
+    if native.active() or os.environ.get("HUBBUB_NATIVE") == "0":
+        return Finding("frames and fan-out", shown)
+    return Finding(
+        "frames and fan-out",
+        shown,
+        "install a C compiler and Python's headers (Debian: gcc python3-dev), then hubbub once more",
+    )
 
 
 def _package(name: str, what: str) -> Finding:

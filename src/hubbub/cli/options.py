@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from dataclasses import fields
 from importlib import metadata
@@ -19,8 +20,10 @@ __all__ = [
     "Host",
     "LogLevel",
     "Port",
+    "by_line",
     "load",
     "set_up_logging",
+    "to_headers",
     "to_limits",
     "version",
 ]
@@ -30,6 +33,14 @@ Port = Annotated[int, typer.Option(envvar="HUBBUB_PORT", min=0, max=65535, help=
 LogLevel = Annotated[
     str, typer.Option(envvar="HUBBUB_LOG_LEVEL", help="debug, info, warning or error.", metavar="LEVEL")
 ]
+
+
+def by_line(context: typer.Context, option: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
+    """Callback of options that are repeated and may hold spaces: each line of their variable is one value."""
+    source = context.get_parameter_source(str(option.name))
+    if source is None or source.name != "ENVIRONMENT":
+        return values
+    return [line for line in os.environ[str(option.envvar)].splitlines() if line.strip()]
 
 
 def version() -> str:
@@ -60,8 +71,8 @@ def load(target: str) -> tuple[Any, Any]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # it is there, and imports what is not
         raise Misuse(f"no module {module_name!r} in {here} or among the installed packages") from None
     try:
         return module, getattr(module, name)
@@ -88,3 +99,14 @@ def to_limits(settings: list[str]) -> Limits | None:
         except ValueError:
             raise typer.BadParameter(f"limit {name} is a number ({known[name]}), not {value!r}") from None
     return Limits(**chosen)
+
+
+def to_headers(lines: list[str]) -> list[tuple[str, str]]:
+    """Names and values. Raises: typer.BadParameter."""
+    headers: list[tuple[str, str]] = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise typer.BadParameter(f"a header is 'Name: value', not {line!r}")
+        headers.append((name.strip(), value.strip()))
+    return headers

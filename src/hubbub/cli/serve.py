@@ -13,6 +13,7 @@ import uvicorn
 
 from hubbub import Deflate, Handler, Hub, Limits, Misuse, run
 from hubbub.cli.options import Host, LogLevel, Port, load, set_up_logging, to_limits
+from hubbub.server import event_loop
 
 __all__ = ["serve"]
 
@@ -60,6 +61,8 @@ def serve(
     """
     set_up_logging(log_level)
     limits = to_limits(limit or [])
+    event_loop(loop)  # or refuse, whatever is served
+    context = _tls_context(ssl_certfile, ssl_keyfile)
     module, found = load(target)
     if inspect.isclass(found) and issubclass(found, Handler):
         run(
@@ -68,7 +71,7 @@ def serve(
             port=None if uds else port,
             uds=uds,
             hub=_hub(hub, module, workers),
-            ssl=_tls_context(ssl_certfile, ssl_keyfile),
+            ssl=context,
             workers=workers,
             limits=limits,
             compression=Deflate() if compression else None,
@@ -94,9 +97,15 @@ def serve(
 
 def _tls_context(certificate: Path | None, key: Path | None) -> tls.SSLContext | None:
     if certificate is None:
+        if key is not None:
+            raise Misuse("--ssl-keyfile goes with --ssl-certfile: with a key alone nothing would be encrypted")
         return None
     context = tls.create_default_context(tls.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
+    try:
+        context.load_cert_chain(certificate, key)
+    except tls.SSLError as error:
+        files = f"{certificate} and {key}" if key else f"{certificate} alone"
+        raise Misuse(f"{files}: no certificate with its private key ({error})") from None
     return context
 
 

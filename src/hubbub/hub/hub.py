@@ -71,6 +71,7 @@ class Hub:
         self._most_shards = max_writers if shards is None else 0
         self._lock = Lock()
         self._channels: dict[Hashable, Channel] = {}
+        self._alone = (self,)  # the hubs of most outlets: one tuple for all
         self._connections = 0
         self._memberships = 0
         self._writers = Writers(writers, max_writers, self._lock, self.counters)
@@ -260,7 +261,7 @@ class Hub:
 
     def _adopt(self, outlet: AnyOutlet) -> None:
         if self not in outlet.hubs:
-            outlet.hubs += (self,)
+            outlet.hubs = (*outlet.hubs, self) if outlet.hubs else self._alone
             outlet.overflow = self.overflow
             outlet.counters = self.counters
             self._connections += 1

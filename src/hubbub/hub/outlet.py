@@ -164,7 +164,8 @@ class Outlet:
             return self.open and self._put_control(data)
 
     def finish(self, data: bytes) -> bool:
-        """Send the last frame, after what waits; then the owner's `flushed` is called, on the loop.
+        """Send the last frame, after what waits, and leave every channel; then the owner's `flushed` is called, on
+        the loop.
 
         Returns: False if the outlet was finished or detached already.
         """
@@ -175,6 +176,8 @@ class Outlet:
                 return False
             self._put_control(data)
             self.open, self.ready = False, None
+        for hub in self.hubs:
+            hub.forget(self)  # now: the peer may take its time to answer
         self.call_owner(self._tell_when_flushed)
         return True
 
@@ -305,11 +308,8 @@ def outlet_for(
     """The outlet of a connection, the compiled one if it may be."""
     socket: Any = transport.get_extra_info("socket")
     if fanout is not None and socket is not None and transport.get_extra_info("sslcontext") is None:
-        try:
-            compiled: CompiledOutlet = fanout.Outlet(socket.fileno(), owner, loop, limits, counters)
-            return compiled
-        except OSError as error:  # it needs a descriptor of its own, and there is none left
-            logger.warning("a connection goes without the compiled fan-out: %s", error)
+        compiled: CompiledOutlet = fanout.Outlet(socket.fileno(), owner, loop, limits, counters)
+        return compiled
     return Outlet(transport, owner, loop, limits, counters)
 
 

@@ -5,7 +5,7 @@ from typing_extensions import Buffer
 from hubbub.wire.deflate import Agreed
 from hubbub.wire.received import Received
 
-__all__ = ["Reader", "mask"]
+__all__ = ["Reader", "mask", "read_head"]
 
 class Reader:
     """Frames in, messages and control frames out. 72 bytes while idle.
@@ -34,3 +34,12 @@ class Reader:
 
 def mask(data: Buffer, key: bytes) -> bytes:
     """XOR with a key of four bytes, repeated: RFC 6455, section 5.3."""
+
+def read_head(data: Buffer, max_headers: int, max_size: int) -> tuple[str, list[tuple[str, str]], int] | None:
+    """The target, the headers and the size in bytes of an upgrade request, if the data begins with a whole one that is
+    right in every way and in the usual form; None leaves it to `hubbub.wire.handshake`, which says what is wrong.
+
+    Args:
+        max_headers: header lines.
+        max_size: bytes of the whole head.
+    """

@@ -4,7 +4,7 @@
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
+from cpython.unicode cimport PyUnicode_DecodeLatin1, PyUnicode_DecodeUTF8
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 from libc.string cimport memcpy
 
@@ -12,7 +12,7 @@ from hubbub.errors import InvalidPayload, MessageTooBig, Misuse, PolicyViolation
 from hubbub.wire.deflate import INVALID, Inflater
 from hubbub.wire.received import NOT_UTF8, Ping, Pong, ReceivedClose, sendable
 
-__all__ = ["Reader", "mask"]
+__all__ = ["Reader", "mask", "read_head"]
 
 
 cdef extern from "Python.h":
@@ -80,6 +80,20 @@ cdef extern from "codec.h":
     void codec_clear(codec *parser)
 
 
+cdef extern from "head.h":
+    struct head_part:
+        const uint8_t *data
+        size_t size
+
+    struct head:
+        head_part target
+        size_t count, size
+        head_part *names
+        head_part *values
+
+    bint head_read(const uint8_t *data, size_t size, size_t max_lines, size_t max_size, head *found)
+
+
 cdef dict FAULTS = {  # with the words of the Python twin
     CODEC_RESERVED_BIT: (ProtocolError, "a reserved bit is set"),
     CODEC_MESSAGE_IN_MESSAGE: (ProtocolError, "a new message inside a fragmented one"),
@@ -145,6 +159,35 @@ def mask(data, bytes key not None):
         return unmasked(<const uint8_t *>view.buf, <size_t>view.len, <const uint8_t *>PyBytes_AS_STRING(key))
     finally:
         PyBuffer_Release(&view)
+
+
+def read_head(data, size_t max_headers, size_t max_size):
+    cdef Py_buffer view
+    cdef head found
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        if not head_read(<const uint8_t *>view.buf, <size_t>view.len, max_headers, max_size, &found):
+            return None
+        pairs = [(lowered(&found.names[at]), latin(&found.values[at])) for at in range(found.count)]
+        return latin(&found.target), pairs, found.size
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef str latin(const head_part *part):
+    return PyUnicode_DecodeLatin1(<const char *>part.data, <Py_ssize_t>part.size, NULL)
+
+
+cdef str lowered(const head_part *part):
+    """A header's name, which is ASCII, in lower case."""
+    out = PyUnicode_New(<Py_ssize_t>part.size, 127)
+    cdef uint8_t *letters = PyUnicode_1BYTE_DATA(out)
+    cdef uint8_t letter
+    cdef size_t at
+    for at in range(part.size):
+        letter = part.data[at]
+        letters[at] = letter | 0x20 if c"A" <= letter <= c"Z" else letter
+    return out
 
 
 cdef int take(Reader reader, const uint8_t *data, size_t size, list received) except -1:

@@ -45,10 +45,8 @@ class Outlet:
     """The write side of one socket. See `hubbub.hub.outlet.Outlet`, whose methods these are.
 
     Args:
-        descriptor: of a connected, non-blocking stream socket; it is duplicated, and the outlet closes its own.
+        descriptor: of a connected, non-blocking stream socket, which stays open until `detach`.
         owner: is called on `loop`.
-
-    Raises: OSError: there is no descriptor left.
     """
 
     def __init__(
@@ -83,10 +81,10 @@ class Outlet:
         """Answer a ping; of the answers that wait only the latest does. Holds the GIL."""
 
     def finish(self, data: bytes) -> bool:
-        """Send the last frame. Without the GIL."""
+        """Send the last frame, and leave every channel. Without the GIL."""
 
     def detach(self) -> None:
-        """Write nothing from here on, close the descriptor, leave every channel."""
+        """Write nothing from here on, and leave every channel. Call it before the descriptor is closed."""
 
     def pause(self) -> None: ...
     def resume(self) -> None: ...

@@ -193,7 +193,19 @@ cdef class Notices:
         if notices is None:
             notices = _notices_of[loop] = Notices()
             loop.add_reader((<Notices>notices).c.fd, (<Notices>notices).tell)
+            (<Notices>notices)._precede(loop)
         return <Notices>notices
+
+    cdef _precede(self, loop):
+        """A loop that is closed with connections open closes their descriptors, and tells nobody: detach them first."""
+        close = loop.close
+
+        def detach_and_close():
+            with nogil:
+                hb_notices_close(self.c)
+            close()
+
+        loop.close = detach_and_close
 
     def tell(self):
         cdef hb_outlet *c
@@ -357,6 +369,8 @@ cdef class Outlet:
             hb_outlet_catch_up(self.c)
             finished = hb_outlet_finish(self.c, start, size)
             pthread_mutex_unlock(&self.c.lock)
+        for hub in self.hubs:
+            hub.forget(self)  # now: the peer may take its time to answer
         return finished
 
     def detach(self):

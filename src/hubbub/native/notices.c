@@ -70,9 +70,38 @@ struct hb_outlet *hb_notices_take(hb_notices *notices) {
     return outlet;
 }
 
+void hb_notices_attach(hb_notices *notices, struct hb_outlet *outlet) {
+    pthread_mutex_lock(&notices->lock);
+    outlet->attached = true;
+    outlet->next_attached = notices->attached;
+    if (notices->attached) notices->attached->previous_attached = outlet;
+    notices->attached = outlet;
+    pthread_mutex_unlock(&notices->lock);
+}
+
+void hb_notices_detach(hb_notices *notices, struct hb_outlet *outlet) {
+    pthread_mutex_lock(&notices->lock);
+    if (outlet->attached) {
+        outlet->attached = false;
+        if (outlet->previous_attached) outlet->previous_attached->next_attached = outlet->next_attached;
+        else notices->attached = outlet->next_attached;
+        if (outlet->next_attached) outlet->next_attached->previous_attached = outlet->previous_attached;
+    }
+    pthread_mutex_unlock(&notices->lock);
+}
+
 void hb_notices_close(hb_notices *notices) {
     pthread_mutex_lock(&notices->lock);
     notices->closed = true;
+    while (notices->attached) {  // an outlet's lock comes before this one
+        hb_outlet *outlet = hb_outlet_keep(notices->attached);
+        pthread_mutex_unlock(&notices->lock);
+        pthread_mutex_lock(&outlet->lock);
+        hb_outlet_detach(outlet);
+        pthread_mutex_unlock(&outlet->lock);
+        hb_outlet_drop(outlet);
+        pthread_mutex_lock(&notices->lock);
+    }
     pthread_mutex_unlock(&notices->lock);
     for (hb_outlet *outlet; (outlet = hb_notices_take(notices));) hb_outlet_drop(outlet);
 }

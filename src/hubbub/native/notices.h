@@ -11,16 +11,21 @@ struct hb_outlet;
 
 typedef struct hb_notices {
     atomic_uint_fast32_t references;
-    pthread_mutex_t lock;  // guards what follows, and `noticed` and `next_notice` of the outlets in the list
+    pthread_mutex_t lock;  // guards what follows, and the links of the outlets in the lists
     int fd;                // readable while the list is not empty
     bool closed;           // the loop is gone: nothing is added any more
     struct hb_outlet *first, *last;
+    struct hb_outlet *attached;  // every outlet of the loop that is not detached
 } hb_notices;
 
 hb_notices *hb_notices_new(void);  // one reference; NULL with errno
 hb_notices *hb_notices_keep(hb_notices *notices);
 void hb_notices_drop(hb_notices *notices);
-void hb_notices_close(hb_notices *notices);  // the loop is gone
+// The loop is about to be closed, and with it the descriptors of its connections: detaches all outlets.
+void hb_notices_close(hb_notices *notices);
+
+void hb_notices_attach(hb_notices *notices, struct hb_outlet *outlet);
+void hb_notices_detach(hb_notices *notices, struct hb_outlet *outlet);  // with the outlet's lock held
 
 // Puts the outlet into the list, once. Called with the outlet's lock held, after what there is to tell was noted in it.
 void hb_notices_add(hb_notices *notices, struct hb_outlet *outlet);

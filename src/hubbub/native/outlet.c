@@ -1,11 +1,9 @@
 #include "outlet.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "poller.h"
 
@@ -22,11 +20,7 @@ uint64_t hb_now_ms(void) {
 hb_outlet *hb_outlet_new(int fd, hb_notices *notices, hb_counts *counts, hb_bounds bounds, void *owner) {
     hb_outlet *outlet = calloc(1, sizeof *outlet);
     if (!outlet) return NULL;
-    outlet->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (outlet->fd < 0) {
-        free(outlet);
-        return NULL;
-    }
+    outlet->fd = fd;
     atomic_init(&outlet->references, 1);
     pthread_mutex_init(&outlet->lock, NULL);
     outlet->counts = hb_counts_keep(counts);
@@ -34,6 +28,7 @@ hb_outlet *hb_outlet_new(int fd, hb_notices *notices, hb_counts *counts, hb_boun
     outlet->bounds = bounds;
     outlet->owner = owner;
     outlet->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+    hb_notices_attach(notices, outlet);
     return outlet;
 }
 
@@ -44,8 +39,8 @@ hb_outlet *hb_outlet_keep(hb_outlet *outlet) {
 
 void hb_outlet_drop(hb_outlet *outlet) {
     if (!outlet || atomic_fetch_sub_explicit(&outlet->references, 1, memory_order_acq_rel) != 1) return;
+    hb_notices_detach(outlet->notices, outlet);
     if (outlet->backlog) hb_backlog_free(outlet->backlog);
-    if (outlet->fd >= 0) close(outlet->fd);
     pthread_mutex_destroy(&outlet->lock);
     hb_counts_drop(outlet->counts);
     hb_notices_drop(outlet->notices);
@@ -257,6 +252,6 @@ void hb_outlet_detach(hb_outlet *outlet) {
     outlet->open = false;
     forget_backlog(outlet, HB_CLOSED);
     hb_poller_forget(outlet);
-    if (outlet->fd >= 0) close(outlet->fd);
     outlet->fd = -1;
+    hb_notices_detach(outlet->notices, outlet);
 }

@@ -3,8 +3,9 @@
 // Locks, in the order in which they may be taken: an outlet's, then a shard's, or the poller's, or the notices'. No thread
 // holds two outlets' or two shards' locks, and none waits for the interpreter's lock while it holds one of these.
 //
-// The descriptor is the outlet's own, a duplicate: whatever an event loop does with the original, and when, no number that
-// was closed and given to somebody else is ever written to. `detach` closes it, under the lock.
+// The descriptor belongs to the event loop's transport. An outlet is detached, under its lock, before that is closed, so that
+// no number that was given to somebody else since is ever written to: when the loop says that the connection is lost, which
+// it does before it closes the descriptor, and, for loops that are closed with connections open, when that begins.
 #ifndef HUBBUB_OUTLET_H
 #define HUBBUB_OUTLET_H
 
@@ -45,14 +46,14 @@ typedef struct hb_outlet {
     hb_notices *notices;
     void *owner;  // the binding's, guarded by the interpreter's lock; not ours to follow
 
-    bool noticed;  // these two are guarded by the notices' lock
-    struct hb_outlet *next_notice;
+    bool noticed, attached;  // these are guarded by the notices' lock
+    struct hb_outlet *next_notice, *next_attached, *previous_attached;
 
     bool known;  // these three are guarded by the poller's lock: in its list of the outlets that epoll knows
     struct hb_outlet *next_known, *previous_known;
 } hb_outlet;
 
-// For a duplicate of that descriptor. NULL with errno.
+// For a connected, non-blocking stream socket. NULL without memory.
 hb_outlet *hb_outlet_new(int fd, hb_notices *notices, hb_counts *counts, hb_bounds bounds, void *owner);
 hb_outlet *hb_outlet_keep(hb_outlet *outlet);
 void hb_outlet_drop(hb_outlet *outlet);

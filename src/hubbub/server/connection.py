@@ -49,6 +49,9 @@ class Phase(Enum):
     LOST = "gone"
 
 
+OPEN, CLOSING = Phase.OPEN, Phase.CLOSING  # asked for with every read: members of an Enum take a while to look up
+
+
 class Connection(asyncio.BufferedProtocol):
     """One TCP, Unix or TLS connection."""
 
@@ -146,15 +149,20 @@ class Connection(asyncio.BufferedProtocol):
         """Answer with an HTTP status instead of the upgrade, the cause as its `Error` header, and end it all."""
         self.deny(status, cause, (("Error", cause), *headers), body)
 
-    def deny(self, status: int, cause: str, headers: Iterable[tuple[str, str]], body: bytes) -> None:
-        """The same with an answer that is the caller's own. Raises: Misuse: a header that may not be sent."""
+    def deny(
+        self, status: int, cause: str, headers: Iterable[tuple[str, str]], body: bytes, text: str | None = None
+    ) -> None:
+        """The same with an answer that is the caller's own, and a text for `closed` other than the cause.
+
+        Raises: Misuse: a header that may not be sent.
+        """
         if self.phase not in (Phase.HANDSHAKE, Phase.DECIDING):
             return
         answer = refuse(status, headers, body)
         self.context.refused[cause] += 1
         self.context.log.write(INFO, "refused a connection from %s: %d %s", self.peer(), status, cause)
         self.transport.write(answer)
-        self.because(Closed(Cause.REJECTED, status, cause))
+        self.because(Closed(Cause.REJECTED, status, text or cause))
         self._fail()
 
     def fail(self, error: PeerError, cause: Cause = Cause.PROTOCOL_ERROR, reply: bytes = b"") -> None:
@@ -225,11 +233,12 @@ class Connection(asyncio.BufferedProtocol):
         reached = self.phase is not Phase.HANDSHAKE and hasattr(self, "socket")
         upgraded = self._wire is not None
         self.phase = Phase.LOST
+        if reached:
+            self.outlet.detach()  # before anything else: the loop closes the descriptor next
         self.context.sweep.remove(self)
         self.context.release(self)
         if not reached:
             return
-        self.outlet.detach()
         closed = self.reason or Closed(Cause.RESET, 1006, str(exc) if exc else "the connection was lost")
         if upgraded:
             self.context.closed[closed.cause] += 1
@@ -254,7 +263,7 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes from the peer; they may be overwritten after the call."""
         self._deadlines.seen = self.context.sweep.now
         phase = self.phase
-        if phase is Phase.OPEN or phase is Phase.CLOSING:
+        if phase is OPEN or phase is CLOSING:
             self._events(data)
         elif phase is Phase.HANDSHAKE:
             self._handshake(data)
@@ -284,10 +293,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _events(self, data: bytes | memoryview) -> None:
         assert self._wire is not None
-        open_phases = (Phase.OPEN, Phase.CLOSING)
         for event in self._wire.receive(data):
             self._event(event)
-            if self.phase not in open_phases:
+            if self.phase is not OPEN and self.phase is not CLOSING:
                 return
         deadlines = self._deadlines
         if not self._wire.partial:
@@ -297,11 +305,11 @@ class Connection(asyncio.BufferedProtocol):
             self.context.sweep.at(self, deadlines.seen + self.context.limits.message_timeout)
 
     def _event(self, event: Event) -> None:
-        if isinstance(event, str | bytes):
+        if type(event) is str or type(event) is bytes:
             self._deadlines.unfinished = 0.0  # what is unfinished after this read has begun in it
             if self.context.limits.max_message_rate is not None and not self._within_rate(control=False):
                 return
-            if self.phase is Phase.OPEN:
+            if self.phase is OPEN:
                 self.message(event)
         elif isinstance(event, Failure):
             self.fail(event.error, reply=event.reply)

@@ -18,6 +18,7 @@ from hubbub.logs import logger
 __all__ = ["Listener", "bind_tcp", "bind_unix"]
 
 BACKLOG = 4096  # connections that the kernel completes before we accept them; it caps this at net.core.somaxconn
+ACCEPTS = 1  # in a turn of asyncio's loop, which without descriptors logs, and comes back, once for each of them
 WATCH_INTERVAL = 0.5  # seconds between two looks at a listening socket
 
 
@@ -26,7 +27,10 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.s
 
     Raises: OSError: the address cannot be had; its text says which one.
     """
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):
@@ -131,12 +135,13 @@ class Listener:
             # inherited by what it accepts; asyncio does it only for sockets that were made in a certain way
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._server = await loop.create_server(
-                self._protocol, sock=self.socket, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=timeout
+                self._protocol, sock=self.socket, backlog=ACCEPTS, ssl=self._tls, ssl_handshake_timeout=timeout
             )
         else:
             self._server = await loop.create_unix_server(
-                self._protocol, sock=self.socket, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=timeout
+                self._protocol, sock=self.socket, backlog=ACCEPTS, ssl=self._tls, ssl_handshake_timeout=timeout
             )
+        self.socket.listen(BACKLOG)  # the loop has made that ACCEPTS
 
     async def watch(self) -> None:
         """Look after the socket for ever. Supervised: what it raises is logged, and it is started again."""

@@ -78,12 +78,13 @@ class Session(Connection):
 
     def _refused(self, error: Exception) -> None:
         if isinstance(error, Reject):
-            self.because(Closed(Cause.REJECTED, error.status, error.reason))
-            self.deny(error.status, "rejected", (("Error", error.reason), *error.headers), b"")
-        else:
-            self.context.log.failure("a handler's handshake raised", error)
-            self.because(Closed(Cause.HANDLER_ERROR, 500, "the handler's handshake raised"))
-            self.refuse(500, "handler")
+            try:
+                return self.deny(error.status, "rejected", (("Error", error.reason), *error.headers), b"", error.reason)
+            except Exception as misuse:  # headers that may not be sent
+                error = misuse
+        self.context.log.failure("a handler's handshake raised", error)
+        self.because(Closed(Cause.HANDLER_ERROR, 500, "the handler's handshake raised"))
+        self.refuse(500, "handler")
 
     def timed_out(self) -> None:
         if self._task is not None:
@@ -121,7 +122,7 @@ class Session(Connection):
     def _invoke(self, callback: str, argument: Any) -> Awaitable[None] | None:
         method = getattr(self._handler, callback)
         result: Any = method() if callback == "opened" else method(argument)
-        return cast("Awaitable[None]", result) if isinstance(result, Awaitable) else None
+        return cast("Awaitable[None]", result) if result is not None and isinstance(result, Awaitable) else None
 
     def _raised(self, callback: str, error: Exception) -> None:
         self.context.log.failure(f"a handler's {callback} raised", error)

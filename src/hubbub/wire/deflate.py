@@ -68,7 +68,7 @@ def negotiate(headers: Iterable[str], settings: Deflate) -> tuple[str, Agreed] |
         answer = ["permessage-deflate", "server_no_context_takeover"]
         if not agreed.client_context_takeover:
             answer.append("client_no_context_takeover")
-        if agreed.server_window_bits < 15:
+        if agreed.server_window_bits < 15 or any(name == "server_max_window_bits" for name, _ in parameters):
             answer.append(f"server_max_window_bits={agreed.server_window_bits}")
         if agreed.client_window_bits < 15:
             answer.append(f"client_max_window_bits={agreed.client_window_bits}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from struct import Struct
-from typing import cast
+from typing import Any, cast
 
 from hubbub import native
 from hubbub.errors import Misuse
@@ -19,7 +19,8 @@ COMPRESSED_FROM = 64  # bytes: what is shorter seldom shrinks, and costs the pee
 _SHORT = [bytes([0x81, size]) for size in range(126)]
 _pack16, _pack64 = Struct("!BBH").pack, Struct("!BBQ").pack
 _codec = native.compiled("_codec")
-mask = masking.mask if _codec is None else _codec.mask
+mask: Callable[[bytes, bytes], bytes] = masking.mask if _codec is None else _codec.mask
+"""XOR with a key of four bytes, repeated: section 5.3."""
 
 
 class Opcode(IntEnum):
@@ -33,6 +34,9 @@ class Opcode(IntEnum):
     PONG = 10
 
 
+TEXT, BINARY = Opcode.TEXT, Opcode.BINARY  # members of an Enum take a while to look up
+
+
 class Frame:
     """One message, encoded once, immutable, ready for any number of sockets. Made by `text` and `binary`."""
 
@@ -44,11 +48,10 @@ class Frame:
     _deflated: dict[int, bytes] | None
 
     def __init__(self, opcode: Opcode, payload: bytes) -> None:
-        put = object.__setattr__
-        put(self, "opcode", opcode)
-        put(self, "payload", payload)
-        put(self, "wire", encode(opcode, payload))
-        put(self, "_deflated", None)
+        _set_opcode(self, opcode)
+        _set_payload(self, payload)
+        _set_wire(self, encode(opcode, payload))
+        _set_deflated(self, None)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Frame is immutable: make another one instead of setting {name}")
@@ -64,7 +67,7 @@ class Frame:
         deflated = self._deflated
         if deflated is None:
             deflated = {}
-            object.__setattr__(self, "_deflated", deflated)
+            _set_deflated(self, deflated)
         data = deflated.get(form)
         if data is None:
             compressor = zlib.compressobj(wbits=-form)
@@ -87,6 +90,12 @@ class Frame:
     def __repr__(self) -> str:
         shown = self.payload if len(self.payload) <= 32 else self.payload[:32] + b"..."
         return f"<Frame {self.opcode.name.lower()} {len(self.payload)} bytes {shown!r}>"
+
+
+# What goes past the immutability: the slots' own setters, for a frame is made for every message.
+_slots: Any = vars(Frame)
+_set_opcode, _set_payload = _slots["opcode"].__set__, _slots["payload"].__set__
+_set_wire, _set_deflated = _slots["wire"].__set__, _slots["_deflated"].__set__
 
 
 def text(data: str | bytes) -> Frame:
@@ -116,9 +125,11 @@ def frame(data: object) -> Frame:
     if isinstance(data, Frame):
         return data
     if isinstance(data, str):
-        return Frame(Opcode.TEXT, data.encode())
-    if isinstance(data, bytes | bytearray | memoryview):
-        return Frame(Opcode.BINARY, bytes(cast("bytes", data)))
+        return Frame(TEXT, data.encode())
+    if isinstance(data, bytes):
+        return Frame(BINARY, data)
+    if isinstance(data, bytearray | memoryview):
+        return Frame(BINARY, bytes(cast("bytes", data)))
     raise TypeError(f"a message is str, bytes or a Frame, not {type(data).__name__}: encode it first, as JSON for one")
 
 

@@ -10,12 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from hubbub import native
 from hubbub.errors import HandshakeError, Misuse
 
 __all__ = ["HandshakeReader", "Headers", "Request", "accept", "accept_key", "refuse"]
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 VERSION = "13"
+
+_codec = native.compiled("_codec")
+_read_head = None if _codec is None else _codec.read_head
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _HEADER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[!-~\x80-\xff]+(?:[ \t]+[!-~\x80-\xff]+)*)?)[ \t]*")
@@ -117,6 +121,11 @@ class HandshakeReader:
 
         Raises: HandshakeError: as soon as the line is complete that says so; any split gives the same error.
         """
+        if _read_head is not None and not self._buffer:  # the usual request, whole; what is wrong is named below
+            if (found := _read_head(data, self._max_headers, self._max_size)) is not None:
+                target, pairs, size = found
+                self.rest = bytes(data[size:])
+                return Request(target, Headers(pairs))
         buffer = self._buffer = self._buffer + data
         while (end := buffer.find(b"\n", self._at)) >= 0:
             if end >= self._max_size:

@@ -86,11 +86,12 @@ class Protocol:
         agreed: the compression that was negotiated.
     """
 
-    __slots__ = ("_reader", "state")
+    __slots__ = ("_listens", "_reader", "state")
 
     def __init__(self, *, max_message_size: int, max_fragments: int, agreed: Agreed | None = None) -> None:
         self._reader = Reader(max_message_size=max_message_size, max_fragments=max_fragments, agreed=agreed)
         self.state: State = State.OPEN
+        self._listens = True  # what the table says of messages in this state: looking it up costs more than a read
 
     def receive(self, data: bytes | memoryview) -> list[Event]:
         """What these bytes complete, in order.
@@ -98,7 +99,7 @@ class Protocol:
         A message is its `str` or `bytes` itself. `Close` and `Failure` are the last event; bytes after them are
         passed over. `data` may be overwritten after the call.
         """
-        if Trigger.MESSAGE not in TRANSITIONS[self.state]:
+        if not self._listens:
             return []
         received: list[Received] = []
         fault: PeerError | None = None
@@ -133,7 +134,7 @@ class Protocol:
     @property
     def partial(self) -> bool:
         """Whether a message has begun and not ended, in a state in which its end is waited for."""
-        return Trigger.MESSAGE in TRANSITIONS[self.state] and self._reader.unfinished
+        return self._listens and self._reader.unfinished
 
     def _closed(self, received: ReceivedClose) -> Close:
         code = None if received.code == 1005 else received.code
@@ -143,6 +144,7 @@ class Protocol:
 
     def _move(self, trigger: Trigger) -> None:
         self.state = TRANSITIONS[self.state][trigger]
+        self._listens = Trigger.MESSAGE in TRANSITIONS[self.state]
 
 
 def diagram() -> str:

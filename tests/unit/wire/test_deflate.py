@@ -22,6 +22,7 @@ def answer(*headers: str, **settings: object) -> str | None:
         ("permessage-deflate; client_max_window_bits", PLAIN),
         ("PerMessage-Deflate;server_no_context_takeover", PLAIN),
         ("permessage-deflate; server_max_window_bits=10", f"{PLAIN}; server_max_window_bits=10"),
+        ("permessage-deflate; server_max_window_bits=15", f"{PLAIN}; server_max_window_bits=15"),  # asked
         ('permessage-deflate; server_max_window_bits="10"', f"{PLAIN}; server_max_window_bits=10"),
         ("permessage-deflate; client_max_window_bits=9", f"{PLAIN}; client_max_window_bits=9"),
         ("x-webkit-deflate-frame, permessage-deflate", PLAIN),

@@ -7,6 +7,9 @@ import pytest
 import hubbub
 from hubbub.errors import HandshakeError
 from hubbub.wire import HandshakeReader, Request, accept, accept_key, refuse
+from support.twins import Twin
+
+pytestmark = pytest.mark.usefixtures("twin")
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 GOOD = {
@@ -84,8 +87,11 @@ def cause(data: bytes, **limits: int) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("text", [FIREFOX, CHROMIUM, SAFARI], ids=["firefox", "chromium", "safari"])
-def test_browsers_are_understood(text: str) -> None:
-    request = read(text.replace("\n", "\r\n").encode() + b"\r\n")
+def test_browsers_are_understood(text: str, twin: Twin) -> None:
+    data = text.replace("\n", "\r\n").encode() + b"\r\n"
+    if twin.read_head is not None:
+        assert twin.read_head(data, 64, 8192) is not None, "the usual request is what it is for"
+    request = read(data)
     assert request is not None
     assert (request.path, request.query, request.target) == ("/chat", "room=1", "/chat?room=1")
     assert request.headers["HOST"] == "127.0.0.1:4545"
