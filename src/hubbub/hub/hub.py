@@ -117,7 +117,8 @@ class Hub:
             self._memberships += 1
             if outlet.open:
                 return True
-            self._forget(outlet)  # closed meanwhile, and it may have told its hubs before this was one of them
+            # closed meanwhile, and it may have told its hubs before this was one of them
+            self._forget(outlet)  # type: ignore[unreachable]
             return False
 
     def leave(self, channel: Hashable, socket: Any) -> bool:
@@ -263,7 +264,7 @@ class Hub:
         if self not in outlet.hubs:
             outlet.hubs = (*outlet.hubs, self) if outlet.hubs else self._alone
             outlet.overflow = self.overflow
-            outlet.counters = self.counters
+            outlet.count_in(self.counters)
             self._connections += 1
         self._pools[type(outlet)].attach(outlet.loop)
 

@@ -118,6 +118,10 @@ class Outlet:
         self.open = True
         self.ready = None if self._paused else self.loop
 
+    def count_in(self, counters: Counters) -> None:
+        """Count with those from here on."""
+        self.counters = counters
+
     def write(self, frame: Frame) -> bool:
         """Send one frame, after everything that this thread has broadcast to the socket's channels before.
 

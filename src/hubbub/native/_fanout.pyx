@@ -177,12 +177,14 @@ cdef class Notices:
     """What the outlets of one event loop have to tell it."""
 
     cdef hb_notices *c
+    cdef object thread  # that the loop runs on
     cdef object __weakref__
 
     def __cinit__(self):
         self.c = hb_notices_new()
         if self.c == NULL:
             raise OSError(errno, strerror(errno).decode())
+        self.thread = get_ident()
 
     def __dealloc__(self):
         if self.c != NULL:
@@ -258,12 +260,11 @@ cdef class Outlet:
     cdef hb_outlet *c
     cdef object _owner
     cdef Counts _counts
+    cdef Notices _notices
     cdef readonly object loop
-    cdef readonly object thread
     cdef public tuple hubs
     cdef public dict memberships
     cdef object _form
-    cdef object _counters
 
     def __cinit__(self, int descriptor, object owner, object loop, object limits, object counters):
         cdef hb_bounds bounds
@@ -271,13 +272,12 @@ cdef class Outlet:
         bounds.total_backlog = limits.max_total_backlog
         bounds.stall_ms = <uint64_t>(limits.backlog_timeout * 1000)
         self._counts = counters.native
-        self.c = hb_outlet_new(descriptor, Notices.of(loop).c, self._counts.c, bounds, <void *>self)
+        self._notices = Notices.of(loop)
+        self.c = hb_outlet_new(descriptor, self._notices.c, self._counts.c, bounds, <void *>self)
         if self.c == NULL:
             raise OSError(errno, strerror(errno).decode())
         self._owner = owner
-        self._counters = counters
         self.loop = loop
-        self.thread = get_ident()
         self.hubs = ()
 
     def __dealloc__(self):
@@ -287,6 +287,10 @@ cdef class Outlet:
             hb_outlet_detach(self.c)
             pthread_mutex_unlock(&self.c.lock)
             hb_outlet_drop(self.c)
+
+    @property
+    def thread(self):
+        return self._notices.thread
 
     @property
     def open(self):
@@ -315,12 +319,7 @@ cdef class Outlet:
         self.c.policy = policy
         pthread_mutex_unlock(&self.c.lock)
 
-    @property
-    def counters(self):
-        return self._counters
-
-    @counters.setter
-    def counters(self, counters):
+    def count_in(self, counters):
         cdef Counts counts = counters.native
         cdef hb_counts *before
         lock(self.c)
@@ -329,7 +328,6 @@ cdef class Outlet:
         pthread_mutex_unlock(&self.c.lock)
         hb_counts_drop(before)
         self._counts = counts
-        self._counters = counters
 
     def start(self, form, bytes greeting):
         cdef hb_frame *frame = hb_frame_new(PyBytes_AS_STRING(greeting), PyBytes_GET_SIZE(greeting))
@@ -432,7 +430,7 @@ cdef class Outlet:
 
     def call_owner(self, callback, *args):
         try:
-            if get_ident() == self.thread:
+            if get_ident() == self._notices.thread:
                 self.loop.call_soon(callback, *args)
             else:
                 self.loop.call_soon_threadsafe(callback, *args)
