@@ -170,10 +170,10 @@ What happens at a limit is in the table; what was dropped or refused is counted 
     return MADE + "\n" + intro + "\n".join(rows) + outro
 
 
-def shown(default: Any) -> str:
+def shown(name: str, default: Any) -> str:
     if default is None:
         return "none"
-    if isinstance(default, int) and default >= 1024 and default % 1024 == 0:
+    if name.endswith(("size", "backlog")):
         return f"{default // 1024**2:,} MiB" if default % 1024**2 == 0 else f"{default // 1024:,} KiB"
     return f"{default:,}" if isinstance(default, int) else f"{default:g} s"
 
