@@ -137,7 +137,7 @@ def limits() -> str:
     rows = []
     for name, text, _ in described(hubbub.Limits):
         default = getattr(hubbub.Limits(), name)
-        rows.append(f"| `{name}` | {shown(default)} | {' '.join(text.split())} |")
+        rows.append(f"| `{name}` | {shown(name, default)} | {' '.join(text.split())} |")
     intro = """\
 # Limits
 
