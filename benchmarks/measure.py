@@ -100,9 +100,8 @@ def measure(peer: Peer, workload: Workload, seconds: float, warm: float) -> Figu
 
 def _run(peer: Peer, workload: Workload, load: tuple[str, ...], seconds: float, warm: float) -> Figures:
     with Running(peer, workload) as server:
-        command = [*_load_cores(workload), str(BUILD / "load"), "--port", str(server.port), *load]
-        command += ["--dialect", peer.dialect, "--server", str(server.process.pid)]
-        command += ["--seconds", str(seconds), "--warm", str(warm)]
+        command = [*_load_cores(workload), str(BUILD / "load"), "--port", str(server.port), "--dialect", peer.dialect]
+        command += ["--server", str(server.process.pid), "--seconds", str(seconds), "--warm", str(warm), *load]
         before = machine.memory(server.process.pid)
         if "--idle" in load:
             return _idle(server, command, before)
@@ -112,8 +111,9 @@ def _run(peer: Peer, workload: Workload, load: tuple[str, ...], seconds: float, 
         figures["memory_before"] = before
         figures["memory_peak"] = machine.memory(server.process.pid, "VmHWM")
         figures |= server.told() if peer.stalls else {}
-    if figures.get("handed_over"):
-        figures["sends"] = figures["sends"] / figures["handed_over"]
+    sends, handed_over = figures.pop("sends", 0), figures.pop("handed_over", 0)
+    if handed_over:
+        figures["sends"] = sends / handed_over
     return figures
 
 

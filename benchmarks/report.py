@@ -52,6 +52,7 @@ def _columns(workload: Workload, floor: dict[int, Run]) -> dict[str, Callable[[l
         return {
             "accepted per s": lambda runs: spread((run["accepted_per_s"] for run in runs), _count),
             "KB per connection": lambda runs: spread((run["bytes_per_connection"] / 1024 for run in runs), _two),
+            "the load's CPU while they were": lambda runs: _one((run["load_cpu"] for run in runs), "{:.0%}"),
         }
     columns: dict[str, Callable[[list[Run]], str]] = {
         "deliveries per s": lambda runs: spread((run["deliveries_per_s"] for run in runs), _count),
@@ -78,9 +79,8 @@ def _columns(workload: Workload, floor: dict[int, Run]) -> dict[str, Callable[[l
 
 def shares(runs: list[Run], floor: dict[int, Run]) -> list[float]:
     """Of the floor's rate in the same round."""
-    return [
-        run["deliveries_per_s"] / floor[run["round"]]["deliveries_per_s"] for run in runs if run["round"] in floor
-    ]
+    rates = {number: run["deliveries_per_s"] for number, run in floor.items()}
+    return [run["deliveries_per_s"] / rates[run["round"]] for run in runs if rates.get(run["round"])]
 
 
 def _undisturbed(runs: list[Run], figure: str) -> list[float]:

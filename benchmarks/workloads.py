@@ -59,7 +59,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload(
             "stalled",
             "One room of 1,000, 1 KB, 16 in flight, 1 % of the members not reading",
-            (*_KILOBYTE, "--stalled", "0.01"),
+            (*_KILOBYTE, "--stalled", "0.01", "--warm", "2"),  # until what they do not read fills all buffers
             needs="stalled",
             beside=_KILOBYTE,
         ),

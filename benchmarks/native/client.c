@@ -27,6 +27,13 @@ void open_member(int index) {
     from.sin_addr.s_addr = htonl(0x7f000002u + (uint32_t)(index % ADDRESSES));
     setsockopt(m->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
     if (bind(m->fd, (struct sockaddr *)&from, sizeof from) < 0) die("bind");
+    if (index >= options.members - (int)(options.stalled * options.members)) {
+        // It will not read: small buffers, and segments of a real network's size (loopback's 64 KB give the server
+        // a send buffer of megabytes), so that this is felt at once.
+        int segment = 1448, buffer = 16 * 1024;
+        setsockopt(m->fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
+        setsockopt(m->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    }
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (connect(m->fd, (struct sockaddr *)&to, sizeof to) < 0) die("connect");
