@@ -26,9 +26,10 @@ def charts(results: dict[str, Any]) -> dict[str, str]:
     measured = results["workloads"]
     if "room" in measured:
         runs = measured["room"]["runs"]
-        floor = {run["round"]: run for run in runs[FLOOR]}
-        bars = {name: report.shares(of, floor) for name, of in runs.items() if of and name != JOINED}
-        drawn["room"] = _draw(measured["room"]["title"], "deliveries per second, as a share of a C loop of send()", bars, "")
+        bars = {name: report.shares(of, runs[FLOOR]) for name, of in runs.items() if of and name != JOINED}
+        drawn["room"] = _draw(
+            measured["room"]["title"], "deliveries per second, as a share of a C loop of send()", bars, ""
+        )
     if "burst16" in measured:
         runs = measured["burst16"]["runs"]
         bars = {name: [run["deliveries_per_s"] / 1e6 for run in of] for name, of in runs.items() if of}
@@ -41,11 +42,11 @@ def _draw(title: str, unit: str, bars: dict[str, list[float]], suffix: str) -> s
     scale = BAR / max(max(values) for values in bars.values())
     height = 76 + len(rows) * ROW
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="{escape(title)}: {escape(unit)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
         f"<style>{STYLE}</style>",
         f'<rect class="page" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="8"/>',
-        f'<text class="title" x="18" y="30">{escape(title)}</text><text class="soft" x="18" y="50">{escape(unit)}</text>',
+        f'<text class="title" x="18" y="30">{escape(title)}</text>',
+        f'<text class="soft" x="18" y="50">{escape(unit)}</text>',
     ]
     for index, (name, values) in enumerate(rows):
         parts.append(_row(name, values, 64 + index * ROW, scale, suffix))

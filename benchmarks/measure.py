@@ -63,7 +63,10 @@ class Running:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None = None, error: BaseException | None = None, trace: TracebackType | None = None
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
     ) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)  # nothing of its end is measured
@@ -120,7 +123,9 @@ def _run(peer: Peer, workload: Workload, load: tuple[str, ...], seconds: float, 
 def _idle(server: Running, command: list[str], before: int) -> Figures:
     """The memory of connections that do nothing, and the rate at which they were accepted."""
     members = int(command[command.index("--members") + 1])
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as load:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as load:
         assert load.stdout is not None
         assert load.stderr is not None
         line = load.stdout.readline()
@@ -130,7 +135,11 @@ def _idle(server: Running, command: list[str], before: int) -> Figures:
         after = machine.memory(server.process.pid)
         load.communicate(timeout=30)
     figures: Figures = json.loads(line)
-    return figures | {"memory_before": before, "memory_after": after, "bytes_per_connection": (after - before) / members}
+    return figures | {
+        "memory_before": before,
+        "memory_after": after,
+        "bytes_per_connection": (after - before) / members,
+    }
 
 
 def _load_cores(workload: Workload) -> list[str]:

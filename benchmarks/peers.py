@@ -19,7 +19,7 @@ SERVERS = HERE / "servers"
 UVICORN = ("uvicorn", "uvloop", "websockets", "httptools")
 
 FLOOR, JOINED = "floor in C", "floor in C, joined"
-HUBBUB, PURE = "hubbub", "hubbub (pure Python)"
+HUBBUB, PURE, BUN = "hubbub", "hubbub (pure Python)", "Bun"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Peer:
     name: str
     command: Callable[[int], list[str]]
     can: frozenset[str] = frozenset({"room", "echo", "stalled"})
-    """What it serves: room, echo, stalled (it survives members that do not read), deflate, two (it can use two cores)."""
+    """What it serves: room, echo, stalled (some members do not read), deflate, two (it can use two cores)."""
     dialect: str = "plain"
     stalls: bool = True
     """It has an independent timer, and tells of it on SIGUSR2."""
@@ -131,7 +131,7 @@ def _peers() -> list[Peer]:
         found.append(Peer(f"hubbub, {word}", _compiled, environment=environment, only=frozenset({"writers"})))
     found.append(Peer("hubbub in Starlette", _ours("hubbub_starlette.py"), echoes))
     bun = lambda port: [str(installed.bun()), str(SERVERS / "bun_room.mjs"), str(port)]  # noqa: E731
-    found.append(Peer("Bun", bun, deflating, versions=lambda: "bun " + _output([str(installed.bun()), "--version"])))
+    found.append(Peer(BUN, bun, deflating, versions=lambda: "bun " + _output([str(installed.bun()), "--version"])))
     for name, script, can, dialect in (
         ("ws", "ws_room.mjs", deflating, "plain"),
         ("socket.io", "socketio_room.mjs", rooms, "socket.io"),
@@ -156,4 +156,4 @@ def _module(name: str) -> str:
 
 
 PEERS: dict[str, Peer] = {peer.name: peer for peer in _peers()}
-QUICK = (FLOOR, JOINED, HUBBUB, PURE, "Bun", "websockets", "picows")
+QUICK = (FLOOR, JOINED, HUBBUB, PURE, BUN, "websockets", "picows")

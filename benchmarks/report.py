@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from peers import FLOOR
+from peers import BUN, FLOOR, JOINED, PEERS
 from workloads import WORKLOADS, Workload
 
 BUSY = 0.9  # share of a core above which the load itself may be the limit
@@ -18,14 +18,12 @@ Run = dict[str, Any]
 def document(results: dict[str, Any]) -> str:
     """Everything: the machine, the versions, all tables, and who is missing."""
     machine, settings = results["machine"], results["settings"]
-    lines = [
-        f"# {results['date']}",
-        "",
+    facts = (
         f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']},"
         f" {machine['compiler']}. {settings['rounds']} interleaved rounds of {settings['seconds']:g} s after"
-        f" {settings['warm']:g} s of warming up. Medians, with least and most in brackets.",
-        "",
-    ]
+        f" {settings['warm']:g} s of warming up. Medians, with least and most in brackets."
+    )
+    lines = [f"# {results['date']}", "", facts, ""]
     lines += [table(WORKLOADS[key], results) for key in results["workloads"] if key in WORKLOADS]
     lines += ["## Versions", "", *(f"- {name}: {version}" for name, version in results["versions"].items()), ""]
     lines += ["## Not measured", "", *(f"- {name}: {reason}" for name, reason in results["skipped"].items()), ""]
@@ -35,19 +33,24 @@ def document(results: dict[str, Any]) -> str:
 def table(workload: Workload, results: dict[str, Any]) -> str:
     """One workload: a row for each server, and why some have none."""
     measured = results["workloads"][workload.key]
-    columns = _columns(workload, {run["round"]: run for run in measured["runs"].get(FLOOR, [])})
+    columns = _columns(workload, measured["runs"])
     rows = [["server", *columns]]
     for name, runs in measured["runs"].items():
         if runs:
             rows.append([name, *(cell(runs) for cell in columns.values())])
     parts = [f"## {measured['title']}", "", *_aligned(rows), ""]
-    reasons = measured["failed"] | measured["unable"] | results["skipped"]
+    reasons = measured["failed"] | measured["unable"]
+    reasons |= {name: reason for name, reason in results["skipped"].items() if _meant_for(name, workload)}
     if reasons:
         parts += ["Not here: " + "; ".join(f"{name} ({reason})" for name, reason in reasons.items()) + ".", ""]
     return "\n".join(parts)
 
 
-def _columns(workload: Workload, floor: dict[int, Run]) -> dict[str, Callable[[list[Run]], str]]:
+def _meant_for(name: str, workload: Workload) -> bool:
+    return name in PEERS and (PEERS[name].only is None or workload.key in (PEERS[name].only or ()))
+
+
+def _columns(workload: Workload, measured: dict[str, list[Run]]) -> dict[str, Callable[[list[Run]], str]]:
     if workload.key == "idle":
         return {
             "accepted per s": lambda runs: spread((run["accepted_per_s"] for run in runs), _count),
@@ -56,17 +59,23 @@ def _columns(workload: Workload, floor: dict[int, Run]) -> dict[str, Callable[[l
         }
     columns: dict[str, Callable[[list[Run]], str]] = {
         "deliveries per s": lambda runs: spread((run["deliveries_per_s"] for run in runs), _count),
-        "of the floor": lambda runs: spread(shares(runs, floor), _two),
-        "sends": _sends,
-        "CPU µs": lambda runs: spread((run["cpu_us"] for run in runs), _two),
+        "of the floor": lambda runs: spread(shares(runs, measured.get(FLOOR, [])), _two),
     }
+    if measured.get(JOINED) and workload.joins:
+        columns["of the joined floor"] = lambda runs: spread(shares(runs, measured[JOINED]), _two)
+    if measured.get(BUN):
+        columns["of Bun"] = lambda runs: spread(shares(runs, measured[BUN]), _two)
+    columns["sends"] = _sends
+    columns["CPU µs"] = lambda runs: spread((run["cpu_us"] for run in runs), _two)
     if workload.beside:
         columns["of undisturbed"] = lambda runs: spread(_undisturbed(runs, "deliveries_per_s"), _two)
         columns["its p99"] = lambda runs: spread(_undisturbed(runs, "p99_us"), _two)
     if workload.needs == "echo":
         columns["round trip p50 / p99, ms"] = lambda runs: _latencies(runs, "each_us", "each_us_p99")
     elif workload.key != "writers":
-        columns["first / p50 / p99 / last, ms"] = lambda runs: _latencies(runs, "first_us", "p50_us", "p99_us", "last_us")
+        columns["first / p50 / p99 / last, ms"] = lambda runs: _latencies(
+            runs, "first_us", "p50_us", "p99_us", "last_us"
+        )
     columns["stall p99 / max, ms"] = _stall
     columns["peak MB"] = lambda runs: _one((run["memory_peak"] / 2**20 for run in runs), "{:.0f}")
     if workload.needs == "stalled":
@@ -77,9 +86,9 @@ def _columns(workload: Workload, floor: dict[int, Run]) -> dict[str, Callable[[l
     return columns
 
 
-def shares(runs: list[Run], floor: dict[int, Run]) -> list[float]:
-    """Of the floor's rate in the same round."""
-    rates = {number: run["deliveries_per_s"] for number, run in floor.items()}
+def shares(runs: list[Run], others: list[Run]) -> list[float]:
+    """Of the other server's rate in the same round."""
+    rates = {run["round"]: run["deliveries_per_s"] for run in others}
     return [run["deliveries_per_s"] / rates[run["round"]] for run in runs if rates.get(run["round"])]
 
 
@@ -100,7 +109,9 @@ def _stall(runs: list[Run]) -> str:
     told = [run for run in runs if "stall_p99_ms" in run]
     if not told:
         return "-"
-    return f"{statistics.median(run['stall_p99_ms'] for run in told):.1f} / {max(run['stall_max_ms'] for run in told):.1f}"
+    return (
+        f"{statistics.median(run['stall_p99_ms'] for run in told):.1f} / {max(run['stall_max_ms'] for run in told):.1f}"
+    )
 
 
 def _latencies(runs: list[Run], *names: str) -> str:
@@ -137,7 +148,9 @@ def _one(values: Iterable[float], form: str) -> str:
 
 
 def _count(value: float) -> str:
-    return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k" if value >= 1e4 else f"{value / 1e3:.1f} k"
+    return (
+        f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k" if value >= 1e4 else f"{value / 1e3:.1f} k"
+    )
 
 
 def _two(value: float) -> str:
@@ -146,5 +159,7 @@ def _two(value: float) -> str:
 
 def _aligned(rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]

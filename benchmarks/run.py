@@ -58,7 +58,9 @@ def main() -> None:
         "skipped": skipped,
         "workloads": {},
     }
-    progress = Progress(sum(len(able(peers, workload)[0]) * (2 if workload.beside else 1) for workload in workloads), chosen)
+    progress = Progress(
+        sum(len(able(peers, workload)[0]) * (2 if workload.beside else 1) for workload in workloads), chosen
+    )
     for workload in workloads:
         results["workloads"][workload.key] = run_workload(workload, peers, chosen, progress)
         print(report.table(workload, results), flush=True)
@@ -112,7 +114,9 @@ def able(peers: list[Peer], workload: Workload) -> tuple[list[Peer], dict[str, s
     return chosen, reasons
 
 
-def run_workload(workload: Workload, peers: list[Peer], chosen: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+def run_workload(
+    workload: Workload, peers: list[Peer], chosen: argparse.Namespace, progress: Progress
+) -> dict[str, Any]:
     """All rounds, each beginning with another server. A server that failed is not tried again."""
     servers, reasons = able(peers, workload)
     runs: dict[str, list[dict[str, Any]]] = {peer.name: [] for peer in servers}
@@ -151,7 +155,10 @@ class Progress:
         if sys.stdout.isatty():
             print("\r" + " " * 100 + "\r", end="")
         else:
-            print(f"{self.all - self.left} of {self.all} runs after {(time.monotonic() - self.began) / 60:.1f} min", flush=True)
+            print(
+                f"{self.all - self.left} of {self.all} runs after {(time.monotonic() - self.began) / 60:.1f} min",
+                flush=True,
+            )
 
 
 def save(results: dict[str, Any]) -> Path:

@@ -21,6 +21,11 @@ class Workload:
     exact: bool = False
     """Only for servers whose messages are the bare payload."""
 
+    @property
+    def joins(self) -> bool:
+        """Whether messages for one member can wait together."""
+        return self.key == "rooms" or self.load[self.load.index("--in-flight") + 1] != "1"
+
 
 def _room(members: int, size: int, in_flight: int, *more: str) -> tuple[str, ...]:
     return ("--members", str(members), "--size", str(size), "--in-flight", str(in_flight), *more)
@@ -40,7 +45,10 @@ WORKLOADS: dict[str, Workload] = {
         Workload("burst100", "One room of 1,000, 64 bytes, 100 messages in flight", _room(1000, 64, 100)),
         Workload("large", "One room of 8,000, 64 bytes, one message at a time", _room(8000, 64, 1)),
         Workload(
-            "large2", "One room of 8,000, 64 bytes, one at a time, the server on both cores", _room(8000, 64, 1), cores=2
+            "large2",
+            "One room of 8,000, 64 bytes, one at a time, the server on both cores",
+            _room(8000, 64, 1),
+            cores=2,
         ),
         Workload(
             "rooms",

@@ -75,8 +75,8 @@ static void read_machine(struct snapshot *s) {
     double ticks[8] = {0}, second = (double)sysconf(_SC_CLK_TCK);
     FILE *file = fopen("/proc/stat", "r");
     if (!file) return;
-    if (fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", ticks, ticks + 1, ticks + 2, ticks + 3, ticks + 4, ticks + 5,
-               ticks + 6, ticks + 7) == 8) {
+    if (fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", ticks, ticks + 1, ticks + 2, ticks + 3, ticks + 4,
+               ticks + 5, ticks + 6, ticks + 7) == 8) {
         s->busy = (ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6]) / second;
         s->stolen = ticks[7] / second;
     }
@@ -153,7 +153,8 @@ int stalled_cut(void) {
 }
 
 void figures_print(double opening, bool finished) {
-    double deliveries = (double)(options.buffer ? sum.totals.messages * (uint64_t)options.members : sum.totals.deliveries);
+    // When clients only buffer, deliveries are read while nothing is measured.
+    double deliveries = options.buffer ? (double)sum.totals.messages * options.members : (double)sum.totals.deliveries;
     double each = deliveries ? deliveries : 1;
     double wall = sum.wall > 0 ? sum.wall : 1;
     printf("{\"deliveries_per_s\": %.0f, \"messages_per_s\": %.1f, \"deliveries\": %.0f, \"seconds\": %.4f, ",
@@ -166,10 +167,12 @@ void figures_print(double opening, bool finished) {
            sum.server_cpu * 1e6 / each,
            sum.user + sum.system ? (double)sum.user / (double)(sum.user + sum.system) : 0);
     if (options.churn == 0 && !options.buffer) printf("\"segments\": %.4f, ", (double)sum.segments / each);
-    printf("\"wire_bytes\": %.1f, \"reads\": %.4f, ", (double)sum.totals.wire_bytes / each, (double)sum.totals.reads / each);
+    printf("\"wire_bytes\": %.1f, \"reads\": %.4f, ",
+           (double)sum.totals.wire_bytes / each, (double)sum.totals.reads / each);
     for (int k = 0; k < KINDS; k++)
         if (count[k])
-            printf("\"%s_us\": %.1f, \"%s_us_p99\": %.1f, ", kinds[k], quantile_us(k, 0.5), kinds[k], quantile_us(k, 0.99));
+            printf("\"%s_us\": %.1f, \"%s_us_p99\": %.1f, ", kinds[k], quantile_us(k, 0.5), kinds[k],
+                   quantile_us(k, 0.99));
     printf("\"last_us_max\": %.1f, ", (double)largest[LAST] * 1e-3);
     printf("\"compressed\": %s, \"stalled_cut\": %d, \"finished\": %s, ", negotiated ? "true" : "false", stalled_cut(),
            finished ? "true" : "false");

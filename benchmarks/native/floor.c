@@ -74,9 +74,16 @@ static void send_all(int fd, const uint8_t *data, size_t size) {
     }
 }
 
+static size_t long_length(const uint8_t *p) {
+    uint64_t length;
+    memcpy(&length, p + 2, sizeof length);
+    return (size_t)be64toh(length);
+}
+
 static size_t server_frame_size(const uint8_t *p) {
     size_t length = p[1] & 127;
-    return length < 126 ? 2 + length : length == 126 ? 4 + ((size_t)p[2] << 8 | p[3]) : 10 + (size_t)be64toh(*(uint64_t *)(p + 2));
+    if (length == 126) return 4 + ((size_t)p[2] << 8 | p[3]);
+    return length < 126 ? 2 + length : 10 + long_length(p);
 }
 
 // The second thread's half: what waits, frame by frame, or all of it at once when joining.
@@ -133,7 +140,7 @@ static size_t take_frame(int fd, struct connection *c, uint8_t *p, size_t size) 
     size_t length = p[1] & 127, head = length < 126 ? 2 : length == 126 ? 4 : 10;
     if (size < head) return 0;
     if (head == 4) length = (size_t)p[2] << 8 | p[3];
-    if (head == 10) length = (size_t)be64toh(*(uint64_t *)(p + 2));
+    if (head == 10) length = long_length(p);
     if (size < head + 4 + length) return 0;
     if (p[0] == 0x82) {
         memmove(p + 4, p, head);  // the head moves to the payload

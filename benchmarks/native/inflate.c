@@ -21,7 +21,8 @@ bool inflate_stamp(const uint8_t *data, size_t size, char *stamp) {
     if (result == Z_STREAM_END) inflateReset(&stream);
     size_t got = sizeof out - stream.avail_out;
     const uint8_t *mark = memchr(out, '~', got);
-    if ((result != Z_OK && result != Z_STREAM_END) || got != options.size || !mark || mark + 1 + STAMP > out + got) return false;
+    if (result != Z_OK && result != Z_STREAM_END) return false;
+    if (got != options.size || !mark || mark + 1 + STAMP > out + got) return false;
     memcpy(stamp, mark + 1, STAMP);
     return true;
 }

@@ -76,7 +76,8 @@ static double open_all(void) {
         turn(100);
         if (faults.disconnected) stop("the server ended a connection that was being opened");
         if (since(begin) > LONGEST_OPENING) {
-            fprintf(stderr, "load: only %d of %d connections were open after %.0f s\n", ready, options.members, LONGEST_OPENING);
+            fprintf(stderr, "load: only %d of %d connections were open after %.0f s\n", ready,
+                    options.members, LONGEST_OPENING);
             exit(1);
         }
     }
@@ -168,11 +169,17 @@ static void parse(int argc, char **argv) {
     if (!dialect) stop("no such dialect: plain, socket.io, centrifuge or nats");
     if (options.buffer) options.in_flight = 64;  // what a slice may hold: see buffered.c
     if (!options.path) options.path = dialect->path;
-    if (options.port < 1 || options.members < 1 || options.rooms < 1 || options.members % options.rooms) stop("--port, and --members divisible by --rooms");
-    if (options.size < (options.json ? 256 : STAMP + 1) || options.size > 1 << 20) stop("--size is 33 (256 with --json) to 1048576");
-    if (options.in_flight < 1 || options.in_flight > 65536 || options.window < 1) stop("--in-flight is 1 to 65536, and --window at least 1");
-    if ((options.churn > 0 || options.deflate || options.buffer) && (options.all || options.rooms > 1)) stop("--churn, --deflate and --buffer go with one room and one publisher");
-    if ((options.churn > 0 || options.buffer) && (options.deflate || !dialect->exact)) stop("--churn and --buffer go with plain messages");
+    bool spread = options.all || options.rooms > 1;
+    if (options.port < 1 || options.members < 1 || options.rooms < 1 || options.members % options.rooms)
+        stop("--port, and --members divisible by --rooms");
+    if (options.size < (options.json ? 256 : STAMP + 1) || options.size > 1 << 20)
+        stop("--size is 33 (256 with --json) to 1048576");
+    if (options.in_flight < 1 || options.in_flight > 65536 || options.window < 1)
+        stop("--in-flight is 1 to 65536, and --window at least 1");
+    if ((options.churn > 0 || options.deflate || options.buffer) && spread)
+        stop("--churn, --deflate and --buffer go with one room and one publisher");
+    if ((options.churn > 0 || options.buffer) && (options.deflate || !dialect->exact))
+        stop("--churn and --buffer go with plain messages");
     if (options.signal && !options.server) stop("--signal needs --server");
 }
 
@@ -184,7 +191,8 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_NOFILE, &limit);
     poll_fd = epoll_create1(0);
     ledger_begin();
-    if (options.deflate && !inflate_begin()) fprintf(stderr, "load: built without zlib: compressed messages are counted only\n");
+    if (options.deflate && !inflate_begin())
+        fprintf(stderr, "load: built without zlib: compressed messages are counted only\n");
     double opening = open_all();
     bool finished = true;
     if (options.idle) {

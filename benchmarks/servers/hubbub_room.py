@@ -36,11 +36,16 @@ def counts() -> dict[str, float]:
     return {"sends": now.sends, "handed_over": now.deliveries}
 
 
+def ready(_server: hubbub.Server) -> None:
+    stall.watch(counts)
+    print("ready", flush=True)
+
+
 if __name__ == "__main__":
     hubbub.run(
         Room,
         hub=hub,
         port=int(sys.argv[1]),
         compression=hubbub.Deflate() if os.environ.get("DEFLATE") else None,
-        started=lambda server: stall.watch(counts),
+        started=ready,
     )

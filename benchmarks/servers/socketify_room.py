@@ -32,7 +32,7 @@ def opened(socket):  # type: ignore[no-untyped-def]
     socket.subscribe(socket.get_user_data())
 
 
-def message(socket, data, opcode):  # type: ignore[no-untyped-def]
+def message(socket, data, _opcode):  # type: ignore[no-untyped-def]
     app.publish(socket.get_user_data(), data, OpCode.BINARY, deflate)
 
 

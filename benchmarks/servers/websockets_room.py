@@ -34,9 +34,7 @@ async def main() -> None:
     logging.disable()  # it would complain of the load's abrupt end
     stall.watch()
     deflate = "deflate" if os.environ.get("DEFLATE") else None
-    async with serve(
-        serve_one, "127.0.0.1", int(sys.argv[1]), compression=deflate, ping_interval=None, backlog=4096
-    ):
+    async with serve(serve_one, "127.0.0.1", int(sys.argv[1]), compression=deflate, ping_interval=None, backlog=4096):
         await asyncio.get_running_loop().create_future()
 
 
