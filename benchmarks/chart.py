@@ -42,7 +42,8 @@ def _draw(title: str, unit: str, bars: dict[str, list[float]], suffix: str) -> s
     scale = BAR / max(max(values) for values in bars.values())
     height = 76 + len(rows) * ROW
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"',
+        f' aria-label="{escape(title)}">',
         f"<style>{STYLE}</style>",
         f'<rect class="page" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="8"/>',
         f'<text class="title" x="18" y="30">{escape(title)}</text>',

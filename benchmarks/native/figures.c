@@ -140,18 +140,6 @@ void figures_end(void) {
     if (options.signal) kill(options.server, SIGUSR2);
 }
 
-// Members that stopped reading and whom the server has cut off since.
-int stalled_cut(void) {
-    int cut = 0;
-    for (int i = 0; i < options.members; i++) {
-        struct tcp_info info;
-        socklen_t size = sizeof info;
-        if (members[i].state == STALLED && getsockopt(members[i].fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0)
-            cut += info.tcpi_state != 1;  // not ESTABLISHED
-    }
-    return cut;
-}
-
 void figures_print(double opening, bool finished) {
     // When clients only buffer, deliveries are read while nothing is measured.
     double deliveries = options.buffer ? (double)sum.totals.messages * options.members : (double)sum.totals.deliveries;
@@ -174,11 +162,17 @@ void figures_print(double opening, bool finished) {
             printf("\"%s_us\": %.1f, \"%s_us_p99\": %.1f, ", kinds[k], quantile_us(k, 0.5), kinds[k],
                    quantile_us(k, 0.99));
     printf("\"last_us_max\": %.1f, ", (double)largest[LAST] * 1e-3);
-    printf("\"compressed\": %s, \"stalled_cut\": %d, \"finished\": %s, ", negotiated ? "true" : "false", stalled_cut(),
+    printf("\"compressed\": %s, \"stalled_cut\": %d, \"finished\": %s, ", negotiated ? "true" : "false", cut_off,
            finished ? "true" : "false");
-    printf("\"lost\": %llu, \"duplicates\": %llu, \"out_of_order\": %llu, \"damaged\": %llu, \"disconnected\": %llu, "
-           "\"unfinished\": %llu}\n",
-           (unsigned long long)faults.lost, (unsigned long long)faults.duplicates, (unsigned long long)faults.out_of_order,
-           (unsigned long long)faults.damaged, (unsigned long long)faults.disconnected,
-           (unsigned long long)faults.unfinished);
+    const struct {
+        const char *name;
+        uint64_t count;
+    } counted[] = {{"lost", faults.lost},
+                   {"duplicates", faults.duplicates},
+                   {"out_of_order", faults.out_of_order},
+                   {"damaged", faults.damaged},
+                   {"disconnected", faults.disconnected},
+                   {"unfinished", faults.unfinished}};
+    for (int i = 0; i < 6; i++)
+        printf("\"%s\": %llu%s", counted[i].name, (unsigned long long)counted[i].count, i < 5 ? ", " : "}\n");
 }

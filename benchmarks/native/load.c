@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@ struct member *members;
 struct room *rooms;
 struct totals totals;
 struct faults faults;
-int poll_fd, ready;
+int poll_fd, ready, cut_off;
 uint64_t last_arrival;
 bool measuring, negotiated;
 
@@ -135,6 +136,22 @@ static bool run(void) {
     return finished;
 }
 
+// Reads what the stalled members left lying, to see behind it whether the server has given them up.
+static void wake_stalled(void) {
+    static char buffer[256 * 1024];
+    struct timespec nap = {.tv_nsec = 2000000};
+    for (uint64_t begin = now_ns(), quiet = begin; since(begin) < PATIENCE && since(quiet) < SETTLING;) {
+        for (int i = 0; i < options.members; i++) {
+            if (members[i].state != STALLED) continue;
+            ssize_t n = recv(members[i].fd, buffer, sizeof buffer, MSG_DONTWAIT);
+            if (n < 0 && errno == EAGAIN) continue;
+            quiet = now_ns();
+            if (n <= 0) cut_off++, close_member(&members[i], false);
+        }
+        nanosleep(&nap, NULL);
+    }
+}
+
 static void parse(int argc, char **argv) {
     enum { PORT = 1, MEMBERS, ROOMS, SIZE, IN_FLIGHT, WINDOW, PATH, DIALECT, SECONDS, WARM, CHURN, STALL, SERVER };
     static struct option names[] = {
@@ -206,6 +223,7 @@ int main(int argc, char **argv) {
     } else {
         settle_down();
         finished = options.buffer ? run_buffered() : run();
+        if (options.stalled > 0) wake_stalled();
         figures_print(opening, finished);
     }
     for (int i = 0; i < options.members; i++) close_member(&members[i], false);

@@ -89,7 +89,7 @@ extern struct member *members;
 extern struct room *rooms;
 extern struct totals totals;
 extern struct faults faults;
-extern int poll_fd, ready;
+extern int poll_fd, ready, cut_off;  // cut_off: stalled members whom the server gave up
 extern uint64_t last_arrival;  // ns
 extern bool measuring, negotiated;
 
@@ -143,7 +143,6 @@ void figures_begin(void);
 void figures_pause(bool paused);
 void figures_end(void);
 void figures_print(double opening, bool finished);
-int stalled_cut(void);
 
 // buffered.c
 bool run_buffered(void);
