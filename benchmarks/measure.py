@@ -101,6 +101,14 @@ def measure(peer: Peer, workload: Workload, seconds: float, warm: float) -> Figu
     return figures
 
 
+def disturbance(figures: Figures) -> float:
+    """The share of a core that other programs, or other guests of the machine, took meanwhile."""
+    if "others_cpu" not in figures:
+        return 0.0
+    own = float(figures["others_cpu"] + figures["stolen_cpu"])
+    return max(own, disturbance(figures["undisturbed"])) if "undisturbed" in figures else own
+
+
 def _run(peer: Peer, workload: Workload, load: tuple[str, ...], seconds: float, warm: float) -> Figures:
     with Running(peer, workload) as server:
         command = [*_load_cores(workload), str(BUILD / "load"), "--port", str(server.port), "--dialect", peer.dialect]

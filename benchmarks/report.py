@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from measure import disturbance
 from peers import BUN, FLOOR, JOINED, PEERS
 from workloads import WORKLOADS, Workload
 
@@ -128,7 +129,7 @@ def _remarks(runs: list[Run], workload: Workload) -> str:
         parts.append("plain")
     if (busy := statistics.median(run["load_cpu"] for run in runs)) > BUSY:
         parts.append(f"load's core {busy:.0%} busy")
-    if not workload.cores > 1 and (noise := max(run["others_cpu"] + run["stolen_cpu"] for run in runs)) > NOISE:
+    if (noise := max(disturbance(run) for run in runs)) > NOISE:
         parts.append(f"others took up to {noise:.0%} of a core")
     return ", ".join(parts) or "none"
 

@@ -148,9 +148,10 @@ void figures_print(double opening, bool finished) {
     printf("{\"deliveries_per_s\": %.0f, \"messages_per_s\": %.1f, \"deliveries\": %.0f, \"seconds\": %.4f, ",
            deliveries / wall, (double)sum.totals.messages / wall, deliveries, sum.wall);
     printf("\"accepted_per_s\": %.0f, \"load_cpu\": %.3f, ", options.members / opening, sum.load_cpu / wall);
-    printf("\"load_full\": %.3f, \"others_cpu\": %.3f, \"stolen_cpu\": %.3f, ",
-           sum.totals.turns ? (double)sum.totals.full_turns / (double)sum.totals.turns : 0,
-           (sum.busy - sum.load_cpu - sum.server_cpu) / wall, sum.stolen / wall);
+    printf("\"load_full\": %.3f, ", sum.totals.turns ? (double)sum.totals.full_turns / (double)sum.totals.turns : 0);
+    if (!options.buffer)  // whose slices are shorter than the machine's ticks
+        printf("\"others_cpu\": %.3f, \"stolen_cpu\": %.3f, ", (sum.busy - sum.load_cpu - sum.server_cpu) / wall,
+               sum.stolen / wall);
     printf("\"server_cpu\": %.3f, \"cpu_us\": %.4f, \"user_share\": %.2f, ", sum.server_cpu / wall,
            sum.server_cpu * 1e6 / each,
            sum.user + sum.system ? (double)sum.user / (double)(sum.user + sum.system) : 0);
