@@ -41,7 +41,7 @@ bench-quick: $(VENV)/dev.stamp ## hubbub, the floor and some peers in under thre
 	@$(BIN)/python benchmarks/run.py --quick
 
 chart: $(VENV)/dev.stamp ## draw the README's charts from the newest results, and keep those
-	@$(BIN)/python benchmarks/run.py --draw "$$(ls benchmarks/results/2*.json | tail -n 1)"
+	@$(BIN)/python benchmarks/run.py --draw
 
 fuzz: $(VENV)/dev.stamp ## the property tests, with a hundred times the examples
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/property --timeout 1800

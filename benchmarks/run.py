@@ -39,7 +39,7 @@ CANNOT = {
 def main() -> None:
     chosen = arguments()
     if chosen.draw:
-        draw(chosen.draw)
+        draw()
         return
     try:
         installed.native()
@@ -73,15 +73,16 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, help="rounds of every workload (5, quick 3)")
     parser.add_argument("--seconds", type=float, help="of measuring in each run (2, quick 1)")
-    parser.add_argument("--warm", type=float, default=0.5, help="seconds of load before measuring (0.5)")
+    parser.add_argument("--warm", type=float, help="seconds of load before measuring (0.5, quick 0.3)")
     parser.add_argument("--again", type=int, help="times that a run is repeated which others disturbed (2, quick 0)")
     parser.add_argument("--quick", action="store_true", help="few servers and workloads: under three minutes")
     parser.add_argument("--workload", action="append", choices=list(WORKLOADS), help="only this one; may be repeated")
     parser.add_argument("--server", action="append", choices=list(PEERS), help="only this one; may be repeated")
-    parser.add_argument("--draw", type=Path, metavar="RESULTS", help="draw the README's charts from results, and end")
+    parser.add_argument("--draw", action="store_true", help="draw the README's charts from the newest results, and end")
     chosen = parser.parse_args()
     chosen.rounds = chosen.rounds or (3 if chosen.quick else 5)
     chosen.seconds = chosen.seconds or (1.0 if chosen.quick else 2.0)
+    chosen.warm = chosen.warm or (0.3 if chosen.quick else 0.5)
     if chosen.again is None:
         chosen.again = 0 if chosen.quick else 2
     return chosen
@@ -182,9 +183,12 @@ def save(results: dict[str, Any]) -> Path:
     return path
 
 
-def draw(path: Path) -> None:
-    """The charts, from one file of results; which is kept beside them, for whoever wants to check."""
-    results = json.loads(path.read_text())
+def draw() -> None:
+    """The charts, from the newest results; which are kept as published, for whoever wants to check."""
+    found = sorted(RESULTS.glob("2*.json"))
+    if not found:
+        sys.exit("no results yet: make bench")
+    results = json.loads(found[-1].read_text())
     for name, svg in chart.charts(results).items():
         (ASSETS / f"{name}.svg").write_text(svg)
         print(f"wrote docs/assets/{name}.svg")
