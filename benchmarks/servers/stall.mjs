@@ -10,9 +10,10 @@ export function watch() {
     due = now + PERIOD;
   }, PERIOD);
   process.on("SIGUSR2", () => {
-    late.push(Math.max(0, performance.now() - due));
+    const waited = Math.max(0, performance.now() - due);
+    late.push(waited);
     late.sort((a, b) => a - b);
     console.log(JSON.stringify({ stall_p99_ms: late[Math.floor(late.length * 0.99)], stall_max_ms: late.at(-1) }));
-    late = [];
+    late = [waited];
   });
 }

@@ -41,11 +41,12 @@ def watch(counts: Callable[[], dict[str, float]] = dict) -> None:
     def tell() -> None:
         nonlocal before
         now = counts()
-        late.append(max(0.0, time.perf_counter() - due))  # the stall that this signal waited for
+        waited = max(0.0, time.perf_counter() - due)  # the stall that this signal waited for: of both times
+        late.append(waited)
         late.sort()
         facts = {"stall_p99_ms": late[int(len(late) * 0.99)] * 1e3, "stall_max_ms": late[-1] * 1e3}
         print(json.dumps(facts | {name: now[name] - before[name] for name in now}), flush=True)
-        late.clear()
+        late[:] = [waited]
         before = now
 
     loop.call_later(PERIOD, tick)

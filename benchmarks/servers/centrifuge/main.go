@@ -60,13 +60,14 @@ func watch() {
 			late = append(late, now.Sub(due).Seconds()*1e3)
 			due = now.Add(period)
 		case <-told:
-			late = append(late, max(0, time.Since(due).Seconds()*1e3))
+			waited := max(0, time.Since(due).Seconds()*1e3)
+			late = append(late, waited)
 			sort.Float64s(late)
 			line, _ := json.Marshal(map[string]float64{
 				"stall_p99_ms": late[len(late)*99/100], "stall_max_ms": late[len(late)-1],
 			})
 			fmt.Println(string(line))
-			late = nil
+			late = []float64{waited}
 		}
 	}
 }
