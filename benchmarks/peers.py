@@ -143,7 +143,7 @@ def _peers() -> list[Peer]:
         found.append(Peer(name, command, can, dialect, versions=versions))
     centrifuge = lambda port: [str(installed.go_here("centrifuge", SERVERS / "centrifuge")), str(port)]  # noqa: E731
     found += [
-        Peer("centrifuge (Go)", centrifuge, rooms | {"deflate"}, "centrifuge", versions=lambda: _module("centrifuge")),
+        Peer("centrifuge (Go)", centrifuge, rooms, "centrifuge", versions=lambda: _module("centrifuge")),
         Peer("Centrifugo", _centrifugo, rooms, "centrifuge", stalls=False),
         Peer("nats-server", _nats, rooms, "nats", stalls=False, versions=lambda: _output(["nats-server", "--version"])),
     ]

@@ -30,7 +30,7 @@ OVERHEAD = 2.0  # seconds that a run takes beside measuring: start, opening, dra
 
 CANNOT = {
     "echo": "it serves rooms only",
-    "deflate": "it does not compress here",
+    "deflate": "not measured compressed",
     "two": "it uses one core",
     "stalled": "a bare loop waits for whoever does not read",
 }
