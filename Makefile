@@ -37,14 +37,14 @@ conformance: $(VENV)/dev.stamp ## Autobahn's 517 cases: some minutes
 conformance-quick: $(VENV)/dev.stamp ## its sections 1 to 7 and 10 and some of 12 and 13: half a minute
 	@$(BIN)/python tests/conformance/autobahn.py --quick
 
-bench: $(VENV)/dev.stamp ## one room against the C floor, idle memory, accept rate: some minutes, needs a C compiler
+bench: $(VENV)/dev.stamp ## every workload and every peer: more than an hour, needs a C compiler (see benchmarks/)
 	@$(BIN)/python benchmarks/run.py
 
-bench-quick: $(VENV)/dev.stamp ## the same with fewer and shorter runs
+bench-quick: $(VENV)/dev.stamp ## hubbub, the floor and some peers in under three minutes
 	@$(BIN)/python benchmarks/run.py --quick
 
-chart: $(VENV)/dev.stamp ## the same, and the README's chart from it
-	@$(BIN)/python benchmarks/run.py --chart
+chart: $(VENV)/dev.stamp ## draw the README's charts from the newest results, and keep those
+	@$(BIN)/python benchmarks/run.py --draw
 
 fuzz: $(VENV)/dev.stamp ## both codecs against each other for FUZZ_SECONDS (60), then the property tests, a hundred times
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q --only-binary :all: atheris \
@@ -74,7 +74,8 @@ system: ## install what some tests drive, from Debian: Chromium, Node (needs roo
 	apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core nodejs npm gcc libc6-dev python3-dev
 
 clean: ## forget .venv and everything that was built
-	rm -rf $(VENV) build dist site reports .conformance .cache benchmarks/native/build src/*.egg-info src/hubbub/native/*.so
+	rm -rf $(VENV) build dist site reports .conformance .cache benchmarks/native/build benchmarks/.peers src/*.egg-info \
+		src/hubbub/native/*.so
 
 $(VENV)/serve.stamp: pyproject.toml tools/environment.sh $(NATIVE)
 	@tools/environment.sh $(PYTHON) $(VENV) '.[serve]'

@@ -1,215 +1,200 @@
-"""Measures one room: hubbub and its peers as shares of the C floor, which runs in turn with them.
+"""The benchmark: hubbub, its peers and the floor, in turn, on the same two cores.
 
-Every round runs each server once, for the same load, on the same two cores: the server on one, the load on the other.
-Writes results/results.json, with every single run, and docs/assets/room.svg with --chart.
+In every round of a workload each server runs once, so that shares of the floor compare neighbours in time. Writes
+results/DATE.json with every single run, and results/DATE.md with the tables.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import signal
-import socket
-import statistics
-import subprocess
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-BUILD = HERE / "native" / "build"
-RESULTS = HERE / "results" / "results.json"
-CHART = HERE.parent / "docs" / "assets" / "room.svg"
+import chart
+import installed
+import machine
+import report
+from measure import Failed, disturbance, measure
+from peers import PEERS, Peer
+from peers import QUICK as QUICK_PEERS
+from workloads import QUICK as QUICK_WORKLOADS
+from workloads import WORKLOADS, Workload
 
-FLOOR = "floor in C"
-SERVERS: dict[str, str] = {
-    "hubbub": "hubbub_bare.py",
-    "hubbub in Starlette": "hubbub_starlette.py",
-    "websockets.broadcast": "websockets_broadcast.py",
-    "Starlette on uvicorn": "starlette_uvicorn.py",
+RESULTS = Path(__file__).parent / "results"
+ASSETS = Path(__file__).parent.parent / "docs" / "assets"
+DISTURBED = 0.25  # share of a core taken by others, from which on a run is repeated
+OVERHEAD = 2.0  # seconds that a run takes beside measuring: start, opening, draining
+
+CANNOT = {
+    "echo": "it serves rooms only",
+    "deflate": "not measured compressed",
+    "two": "it uses one core",
+    "stalled": "a bare loop waits for whoever does not read",
 }
-WORKLOADS: dict[str, tuple[int, int, int]] = {  # members, bytes, messages in flight
-    "1,000 members, one at a time": (1000, 64, 1),
-    "1,000 members, 16 in flight": (1000, 64, 16),
-    "8,000 members, one at a time": (8000, 64, 1),
-}
-IP_BIND_ADDRESS_NO_PORT = 24  # of linux/in.h; Python 3.11 has no name for it
-IDLE = 8000  # connections for memory and accept rate
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of every workload (5)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of measuring in each run (3)")
-    parser.add_argument("--quick", action="store_true", help="3 rounds of 1 second, hubbub and the floor only")
-    parser.add_argument("--chart", action="store_true", help="write the README's chart from this run")
-    chosen = parser.parse_args()
-    if chosen.quick:
-        chosen.rounds, chosen.seconds = 3, 1.0
-    names = ["hubbub"] if chosen.quick else list(SERVERS)
-    build()
-    cores = sorted(os.sched_getaffinity(0))[:2]
-    if len(cores) < 2:
+    chosen = arguments()
+    if chosen.draw:
+        draw()
+        return
+    try:
+        installed.native()
+    except installed.Missing as error:
+        sys.exit(str(error))
+    if len(machine.CORES) < 2:
         print("only one core here: server and load share it, and the figures mean little")
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    raw: dict[str, dict[str, list[dict[str, float]]]] = {}
-    for workload, load in WORKLOADS.items():
-        runs = raw[workload] = {name: [] for name in [FLOOR, *names]}
-        for round_number in range(chosen.rounds):
-            for name in runs:
-                print(f"\r{workload}: round {round_number + 1} of {chosen.rounds}, {name:<24}", end="", flush=True)
-                runs[name].append(measure(name, load, chosen.seconds, cores))
-        print("\r" + " " * 78 + "\r", end="")
-        show(workload, runs)
-    memory = [idle_memory(cores) for _ in range(chosen.rounds)]
-    print(f"idle connection: {spread(memory, '{:.0f}')} bytes of resident memory")
-    accepted = [run["accepted_per_s"] for run in raw["8,000 members, one at a time"]["hubbub"]]
-    print(f"accepted: {spread(accepted, '{:,.0f}')} connections per second")
-    RESULTS.parent.mkdir(exist_ok=True)
-    facts = {"machine": machine(), "runs": raw, "idle_bytes": memory}
-    RESULTS.write_text(json.dumps(facts, indent=1))
-    print(f"every run is in {RESULTS}")
-    if chosen.chart:
-        from chart import draw
-
-        CHART.parent.mkdir(parents=True, exist_ok=True)
-        CHART.write_text(draw(raw["1,000 members, one at a time"]))
-        print(f"wrote {CHART}")
-
-
-def build() -> None:
-    """Compile the load and the floor."""
-    BUILD.mkdir(exist_ok=True)
-    compiler = os.environ.get("CC", "cc")
-    for name in ("reader", "floor"):
-        command = [
-            compiler,
-            "-O2",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-o",
-            str(BUILD / name),
-            str(HERE / f"native/{name}.c"),
-        ]
-        try:
-            subprocess.run(command, check=True)
-        except FileNotFoundError:
-            sys.exit(f"no C compiler {compiler!r} here: apt-get install gcc libc6-dev, or set CC")
-
-
-def measure(name: str, load: tuple[int, int, int], seconds: float, cores: list[int]) -> dict[str, float]:
-    """One run. Raises: SystemExit: the server or the load failed."""
-    members, size, in_flight = load
-    with Running(name, members, cores) as server:
-        command = [BUILD / "reader", server.port, members, size, in_flight, seconds]
-        done = subprocess.run(
-            [*pinned(cores[-1]), *map(str, command)], capture_output=True, text=True, check=False, timeout=60 + seconds
-        )
-        if done.returncode:
-            sys.exit(f"\n{name}: {done.stderr.strip()}")
-        result: dict[str, float] = json.loads(done.stdout)
-        return result
-
-
-def idle_memory(cores: list[int]) -> float:
-    """Resident bytes that one more idle connection costs."""
-    with Running("hubbub", IDLE, cores) as server:
-        before = server.resident()
-        clients = [dial(server.port, index) for index in range(IDLE)]
-        time.sleep(0.5)
-        after = server.resident()
-        for client in clients:
-            client.close()
-    return (after - before) / IDLE
-
-
-def dial(port: int, index: int) -> socket.socket:
-    client = socket.socket()
-    client.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)  # or ports in TIME_WAIT are not used again
-    client.bind((f"127.0.0.{2 + index // 20000}", 0))
-    client.connect(("127.0.0.1", port))
-    client.sendall(
-        b"GET / HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    if not client.recv(512).startswith(b"HTTP/1.1 101"):
-        sys.exit("the server refused a connection")
-    return client
-
-
-class Running:
-    """A server on a free port and a core of its own."""
-
-    def __init__(self, name: str, members: int, cores: list[int]) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
-        if name == FLOOR:
-            command = [str(BUILD / "floor"), str(self.port), str(members)]
-        else:
-            command = [sys.executable, str(HERE / "servers" / SERVERS[name]), str(self.port)]
-        self._process = subprocess.Popen([*pinned(cores[0]), *command], stdout=subprocess.DEVNULL)
-
-    def __enter__(self) -> Running:
-        deadline = time.monotonic() + 20
-        while not self._listens():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                sys.exit("\na server did not start")
-            time.sleep(0.05)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-    def resident(self) -> int:
-        with open(f"/proc/{self._process.pid}/status") as status:
-            for line in status:
-                if line.startswith("VmRSS:"):
-                    return int(line.split()[1]) * 1024
-        return 0
-
-    def _listens(self) -> bool:
-        """Looked up, not tried: the floor counts its connections."""
-        wanted = f"0100007F:{self.port:04X}"
-        with open("/proc/net/tcp") as table:
-            return any(line.split()[1] == wanted and line.split()[3] == "0A" for line in list(table)[1:])
-
-
-def pinned(core: int) -> list[str]:
-    return ["taskset", "-c", str(core)]
-
-
-def show(workload: str, runs: dict[str, list[dict[str, float]]]) -> None:
-    print(workload)
-    floor = [run["deliveries_per_s"] for run in runs[FLOOR]]
-    for name, measured in runs.items():
-        rates = [run["deliveries_per_s"] for run in measured]
-        ratios = [rate / least for rate, least in zip(rates, floor, strict=True)]
-        print(f"  {name:<24}{statistics.median(rates) / 1000:>8,.0f} k/s   of the floor: {spread(ratios, '{:.2f}')}")
-
-
-def spread(values: list[float], form: str) -> str:
-    """Median, least and most."""
-    low, high = form.format(min(values)), form.format(max(values))
-    return f"{form.format(statistics.median(values))} ({low} to {high})"
-
-
-def machine() -> dict[str, str]:
-    with open("/proc/cpuinfo") as info:
-        models = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
-    packages = {name: metadata.version(name) for name in ("hubbub", "uvloop", "uvicorn", "starlette", "websockets")}
-    return {
-        "cpu": models[0] if models else platform.machine(),
-        "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        **packages,
+    workloads = [WORKLOADS[key] for key in chosen.workload or (QUICK_WORKLOADS if chosen.quick else WORKLOADS)]
+    peers = [PEERS[name] for name in chosen.server or (QUICK_PEERS if chosen.quick else PEERS)]
+    skipped, versions = install(peers)
+    peers = [peer for peer in peers if peer.name not in skipped]
+    results: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": machine.facts(),
+        "versions": versions,
+        "settings": {"rounds": chosen.rounds, "seconds": chosen.seconds, "warm": chosen.warm, "again": chosen.again},
+        "skipped": skipped,
+        "workloads": {},
     }
+    progress = Progress(
+        sum(len(able(peers, workload)[0]) * (2 if workload.beside else 1) for workload in workloads), chosen
+    )
+    for workload in workloads:
+        results["workloads"][workload.key] = run_workload(workload, peers, chosen, progress)
+        print(report.table(workload, results), flush=True)
+        save(results)
+    print(f"every run is in {save(results)}")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, help="rounds of every workload (5, quick 3)")
+    parser.add_argument("--seconds", type=float, help="of measuring in each run (2, quick 1)")
+    parser.add_argument("--warm", type=float, help="seconds of load before measuring (0.5, quick 0.3)")
+    parser.add_argument("--again", type=int, help="times that a run is repeated which others disturbed (2, quick 0)")
+    parser.add_argument("--quick", action="store_true", help="few servers and workloads: under three minutes")
+    parser.add_argument("--workload", action="append", choices=list(WORKLOADS), help="only this one; may be repeated")
+    parser.add_argument("--server", action="append", choices=list(PEERS), help="only this one; may be repeated")
+    parser.add_argument("--draw", action="store_true", help="draw the README's charts from the newest results, and end")
+    chosen = parser.parse_args()
+    chosen.rounds = chosen.rounds or (3 if chosen.quick else 5)
+    chosen.seconds = chosen.seconds or (1.0 if chosen.quick else 2.0)
+    chosen.warm = chosen.warm or (0.3 if chosen.quick else 0.5)
+    if chosen.again is None:
+        chosen.again = 0 if chosen.quick else 2
+    return chosen
+
+
+def install(peers: list[Peer]) -> tuple[dict[str, str], dict[str, str]]:
+    """Those that are not to be had, with the reasons; and the versions of the others."""
+    skipped: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    for peer in peers:
+        try:
+            peer.command(0)
+            versions[peer.name] = peer.versions()
+        except installed.Missing as error:
+            skipped[peer.name] = str(error)
+            print(f"without {peer.name}: {error}")
+    return skipped, {name: version for name, version in versions.items() if version}
+
+
+def able(peers: list[Peer], workload: Workload) -> tuple[list[Peer], dict[str, str]]:
+    """Those that a workload is for, and why the others are not."""
+    chosen: list[Peer] = []
+    reasons: dict[str, str] = {}
+    for peer in peers:
+        if peer.only is not None:
+            if workload.key in peer.only:
+                chosen.append(peer)
+        elif workload.needs not in peer.can and not (workload.key == "writers" and peer.name.startswith("floor")):
+            reasons[peer.name] = CANNOT[workload.needs]
+        elif workload.exact and peer.dialect != "plain":
+            reasons[peer.name] = "its messages are not the bare payload"
+        else:
+            chosen.append(peer)
+    return chosen, reasons
+
+
+def run_workload(
+    workload: Workload, peers: list[Peer], chosen: argparse.Namespace, progress: Progress
+) -> dict[str, Any]:
+    """All rounds, each beginning with another server. A server that failed is not tried again."""
+    servers, reasons = able(peers, workload)
+    runs: dict[str, list[dict[str, Any]]] = {peer.name: [] for peer in servers}
+    failed: dict[str, str] = {}
+    for number in range(chosen.rounds):
+        shift = number % len(servers)
+        for peer in servers[shift:] + servers[:shift]:
+            progress.step(f"{workload.key}, round {number + 1}, {peer.name}", 2 if workload.beside else 1)
+            if peer.name in failed:
+                continue
+            try:
+                runs[peer.name].append({"round": number, **quietest(peer, workload, chosen)})
+            except (Failed, TimeoutError) as error:
+                failed[peer.name] = str(error)
+    progress.clear()
+    return {"title": workload.title, "runs": runs, "failed": failed, "unable": reasons}
+
+
+def quietest(peer: Peer, workload: Workload, chosen: argparse.Namespace) -> dict[str, Any]:
+    """One run, again if other programs disturbed it; the least disturbed counts, and the others are kept beside it."""
+    tries = [measure(peer, workload, chosen.seconds, chosen.warm)]
+    while disturbance(tries[-1]) > DISTURBED and len(tries) <= chosen.again:
+        tries.append(measure(peer, workload, chosen.seconds, chosen.warm))
+    best = min(tries, key=disturbance)
+    return best | {"disturbed": [figures for figures in tries if figures is not best]}
+
+
+class Progress:
+    """One line that tells what runs and how long the rest will take."""
+
+    def __init__(self, runs: int, chosen: argparse.Namespace) -> None:
+        self.left = self.all = runs * chosen.rounds
+        self.guess = chosen.seconds + chosen.warm + OVERHEAD
+        self.began = time.monotonic()
+        print(f"{self.all} runs, about {self.all * self.guess / 60:.0f} minutes", flush=True)
+
+    def step(self, what: str, runs: int) -> None:
+        done = self.all - self.left
+        each = (time.monotonic() - self.began) / done if done > 10 else self.guess
+        if sys.stdout.isatty():
+            print(f"\r{self.left * each / 60:4.0f} min left: {what:<70}"[:100], end="", flush=True)
+        self.left -= runs
+
+    def clear(self) -> None:
+        if sys.stdout.isatty():
+            print("\r" + " " * 100 + "\r", end="")
+        else:
+            print(
+                f"{self.all - self.left} of {self.all} runs after {(time.monotonic() - self.began) / 60:.1f} min",
+                flush=True,
+            )
+
+
+def save(results: dict[str, Any]) -> Path:
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{results['date'].replace(':', '')}.json"
+    path.write_text(json.dumps(results, indent=1))
+    path.with_suffix(".md").write_text(report.document(results))
+    return path
+
+
+def draw() -> None:
+    """The charts, from the newest results; which are kept as published, for whoever wants to check."""
+    found = sorted(RESULTS.glob("2*.json"))
+    if not found:
+        sys.exit("no results yet: make bench")
+    results = json.loads(found[-1].read_text())
+    for name, svg in chart.charts(results).items():
+        (ASSETS / f"{name}.svg").write_text(svg)
+        print(f"wrote docs/assets/{name}.svg")
+    published = RESULTS / "published.json"
+    published.write_text(json.dumps(results, indent=1))
+    published.with_suffix(".md").write_text(report.document(results))
 
 
 if __name__ == "__main__":

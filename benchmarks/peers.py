@@ -1,0 +1,159 @@
+"""Every server of the benchmark: how it is had, how it is started, and what it can do.
+
+To add one: write its rooms into `servers/`, and a `Peer` here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import installed
+from installed import BUILD, HERE, Missing
+
+SERVERS = HERE / "servers"
+UVICORN = ("uvicorn", "uvloop", "websockets", "httptools")
+
+FLOOR, JOINED = "floor in C", "floor in C, joined"
+HUBBUB, PURE, BUN = "hubbub", "hubbub (pure Python)", "Bun"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server. `command` installs it if need be, and may raise Missing."""
+
+    name: str
+    command: Callable[[int], list[str]]
+    can: frozenset[str] = frozenset({"room", "echo", "stalled"})
+    """What it serves: room, echo, stalled (some members do not read), deflate, two (it can use two cores)."""
+    dialect: str = "plain"
+    stalls: bool = True
+    """It has an independent timer, and tells of it on SIGUSR2."""
+    environment: dict[str, str] = field(default_factory=dict)
+    versions: Callable[[], str] = lambda: ""
+    only: frozenset[str] | None = None
+    """The workloads that it is for; all if None."""
+
+
+def _ours(script: str) -> Callable[[int], list[str]]:
+    return lambda port: [sys.executable, str(SERVERS / script), str(port)]
+
+
+def _compiled(port: int) -> list[str]:
+    """Raises: Missing: hubbub has no compiled part here."""
+    probe = "import hubbub.native as native; print(native.active())"
+    environment = os.environ | {"HUBBUB_NATIVE": "1"}
+    done = subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=False)
+    if done.stdout.strip() != "True":
+        raise Missing("hubbub's compiled part is not built here")
+    return _ours("hubbub_room.py")(port)
+
+
+def _python(name: str, script: str, *requirements: str) -> tuple[Callable[[int], list[str]], Callable[[], str]]:
+    def command(port: int) -> list[str]:
+        return [str(installed.python(name, *requirements)), str(SERVERS / script), str(port)]
+
+    def versions() -> str:
+        return _output([str(installed.python(name, *requirements)), "-m", "pip", "freeze"]).replace("\n", " ")
+
+    return command, versions
+
+
+def _node(name: str, script: str) -> tuple[Callable[[int], list[str]], Callable[[], str]]:
+    def command(port: int) -> list[str]:
+        folder = installed.node(name, name)
+        return ["env", f"PACKAGES={folder}", str(installed.system("node", "nodejs")), str(SERVERS / script), str(port)]
+
+    def versions() -> str:
+        packages = _output(["npm", "ls", "--depth", "0", "--parseable", "--long"], installed.node(name, name))
+        return f"node {_output(['node', '--version'])} " + " ".join(
+            line.rpartition(":")[2] for line in packages.splitlines()[1:]
+        )
+
+    return command, versions
+
+
+def _output(command: list[str], folder: Path | None = None) -> str:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _nats(port: int) -> list[str]:
+    """Its configuration is a file; without compression, for its clients here ask for none."""
+    program = installed.system("nats-server", "nats-server")
+    settings = BUILD / "nats.conf"
+    settings.write_text(
+        "host: 127.0.0.1\nport: -1\nping_interval: 600\nmax_pending: 268435456\nwrite_deadline: 60\n"
+        f"websocket {{ host: 127.0.0.1, port: {port}, no_tls: true }}\n"
+    )
+    return [str(program), "-c", str(settings)]
+
+
+def _centrifugo(port: int) -> list[str]:
+    program = installed.go("centrifugo", "github.com/centrifugal/centrifugo/v6@latest")
+    return [
+        str(program),
+        "--client.insecure",
+        "--http_server.address=127.0.0.1",
+        f"--http_server.port={port}",
+        "--log.level=none",
+    ]
+
+
+def _floor(*words: str) -> Callable[[int], list[str]]:
+    return lambda port: [str(BUILD / "floor"), str(port), *words]
+
+
+def _peers() -> list[Peer]:
+    rooms, echoes = frozenset({"room", "stalled"}), frozenset({"room", "echo", "stalled"})
+    deflating = echoes | {"deflate"}
+    python_peers = [
+        ("websockets", "websockets_room.py", deflating, "plain", ("websockets", "uvloop")),
+        ("picows", "picows_room.py", echoes, "plain", ("picows", "uvloop")),
+        ("socketify", "socketify_room.py", deflating, "plain", ("socketify",)),
+        ("Starlette", "starlette_room.py", deflating, "plain", ("starlette", *UVICORN)),
+        ("Litestar channels", "litestar_room.py", echoes, "plain", ("litestar", *UVICORN)),
+        ("Django Channels", "channels_room.py", echoes, "plain", ("channels", "django", *UVICORN)),
+        ("python-socketio", "socketio_room.py", rooms, "socket.io", ("python-socketio", *UVICORN)),
+    ]
+    found = [
+        Peer(FLOOR, _floor(), frozenset({"room", "echo", "deflate", "idle"}), stalls=False),
+        Peer(JOINED, _floor("join"), frozenset({"room"}), stalls=False),
+        Peer("floor in C, two threads", _floor("threads"), stalls=False, only=frozenset({"writers"})),
+        Peer(HUBBUB, _compiled, deflating | {"two"}, environment={"HUBBUB_NATIVE": "1"}),
+        Peer(PURE, _ours("hubbub_room.py"), deflating | {"two"}, environment={"HUBBUB_NATIVE": "0"}),
+    ]
+    for count, word in (("1", "one writer"), ("2", "two writers")):
+        environment = {"HUBBUB_NATIVE": "1", "WRITERS": count}
+        found.append(Peer(f"hubbub, {word}", _compiled, environment=environment, only=frozenset({"writers"})))
+    found.append(Peer("hubbub in Starlette", _ours("hubbub_starlette.py"), echoes))
+    bun = lambda port: [str(installed.bun()), str(SERVERS / "bun_room.mjs"), str(port)]  # noqa: E731
+    found.append(Peer(BUN, bun, deflating, versions=lambda: "bun " + _output([str(installed.bun()), "--version"])))
+    for name, script, can, dialect in (
+        ("ws", "ws_room.mjs", deflating, "plain"),
+        ("socket.io", "socketio_room.mjs", rooms, "socket.io"),
+    ):
+        command, versions = _node(name, script)
+        found.append(Peer(f"{name} on Node", command, can, dialect, versions=versions))
+    for name, script, can, dialect, requirements in python_peers:
+        command, versions = _python(name.lower().replace(" ", "-"), script, *requirements)
+        found.append(Peer(name, command, can, dialect, versions=versions))
+    centrifuge = lambda port: [str(installed.go_here("centrifuge", SERVERS / "centrifuge")), str(port)]  # noqa: E731
+    found += [
+        Peer("centrifuge (Go)", centrifuge, rooms, "centrifuge", versions=lambda: _module("centrifuge")),
+        Peer("Centrifugo", _centrifugo, rooms, "centrifuge", stalls=False),
+        Peer("nats-server", _nats, rooms, "nats", stalls=False, versions=lambda: _output(["nats-server", "--version"])),
+    ]
+    return found
+
+
+def _module(name: str) -> str:
+    words = (SERVERS / name / "go.mod").read_text().split()
+    return f"{_output(['go', 'version'])}, {name} {words[words.index(f'github.com/centrifugal/{name}') + 1]}"
+
+
+PEERS: dict[str, Peer] = {peer.name: peer for peer in _peers()}
+QUICK = (FLOOR, JOINED, HUBBUB, PURE, BUN, "websockets", "picows")

@@ -1,0 +1,166 @@
+"""Tables of the results, as Markdown that also reads well in a terminal."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from measure import disturbance
+from peers import BUN, FLOOR, JOINED, PEERS
+from workloads import WORKLOADS, Workload
+
+BUSY = 0.9  # share of a core above which the load itself may be the limit
+NOISE = 0.1  # share of a core taken by other programs, or by other machines, that is worth telling
+FAULTS = ("lost", "duplicates", "out_of_order", "damaged", "disconnected", "unfinished")
+Run = dict[str, Any]
+
+
+def document(results: dict[str, Any]) -> str:
+    """Everything: the machine, the versions, all tables, and who is missing."""
+    machine, settings = results["machine"], results["settings"]
+    facts = (
+        f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']},"
+        f" {machine['compiler']}. {settings['rounds']} interleaved rounds of {settings['seconds']:g} s after"
+        f" {settings['warm']:g} s of warming up. Medians, with least and most in brackets."
+    )
+    lines = [f"# {results['date']}", "", facts, ""]
+    lines += [table(WORKLOADS[key], results) for key in results["workloads"] if key in WORKLOADS]
+    lines += ["## Versions", "", *(f"- {name}: {version}" for name, version in results["versions"].items()), ""]
+    lines += ["## Not measured", "", *(f"- {name}: {reason}" for name, reason in results["skipped"].items()), ""]
+    return "\n".join(lines)
+
+
+def table(workload: Workload, results: dict[str, Any]) -> str:
+    """One workload: a row for each server, and why some have none."""
+    measured = results["workloads"][workload.key]
+    columns = _columns(workload, measured["runs"])
+    rows = [["server", *columns]]
+    for name, runs in measured["runs"].items():
+        if runs:
+            rows.append([name, *(cell(runs) for cell in columns.values())])
+    parts = [f"## {measured['title']}", "", *_aligned(rows), ""]
+    reasons = measured["failed"] | measured["unable"]
+    reasons |= {name: reason for name, reason in results["skipped"].items() if _meant_for(name, workload)}
+    if reasons:
+        parts += ["Not here: " + "; ".join(f"{name} ({reason})" for name, reason in reasons.items()) + ".", ""]
+    return "\n".join(parts)
+
+
+def _meant_for(name: str, workload: Workload) -> bool:
+    return name in PEERS and (PEERS[name].only is None or workload.key in (PEERS[name].only or ()))
+
+
+def _columns(workload: Workload, measured: dict[str, list[Run]]) -> dict[str, Callable[[list[Run]], str]]:
+    if workload.key == "idle":
+        return {
+            "accepted per s": lambda runs: spread((run["accepted_per_s"] for run in runs), _count),
+            "KB per connection": lambda runs: spread((run["bytes_per_connection"] / 1024 for run in runs), _two),
+            "the load's CPU while they were": lambda runs: _one((run["load_cpu"] for run in runs), "{:.0%}"),
+        }
+    columns: dict[str, Callable[[list[Run]], str]] = {
+        "deliveries per s": lambda runs: spread((run["deliveries_per_s"] for run in runs), _count),
+        "of the floor": lambda runs: spread(shares(runs, measured.get(FLOOR, [])), _two),
+    }
+    if measured.get(JOINED) and workload.joins:
+        columns["of the joined floor"] = lambda runs: spread(shares(runs, measured[JOINED]), _two)
+    if measured.get(BUN):
+        columns["of Bun"] = lambda runs: spread(shares(runs, measured[BUN]), _two)
+    columns["sends"] = _sends
+    columns["CPU µs"] = lambda runs: spread((run["cpu_us"] for run in runs), _two)
+    if workload.beside:
+        columns["of undisturbed"] = lambda runs: spread(_undisturbed(runs, "deliveries_per_s"), _two)
+        columns["its p99"] = lambda runs: spread(_undisturbed(runs, "p99_us"), _two)
+    if workload.needs == "echo":
+        columns["round trip p50 / p99, ms"] = lambda runs: _latencies(runs, "each_us", "each_us_p99")
+    elif workload.key != "writers":
+        columns["first / p50 / p99 / last, ms"] = lambda runs: _latencies(
+            runs, "first_us", "p50_us", "p99_us", "last_us"
+        )
+    columns["stall p99 / max, ms"] = _stall
+    columns["peak MB"] = lambda runs: _one((run["memory_peak"] / 2**20 for run in runs), "{:.0f}")
+    if workload.needs == "stalled":
+        columns["cut off"] = lambda runs: _one((run["stalled_cut"] for run in runs), "{:.0f}")
+    if workload.deflate:
+        columns["bytes"] = lambda runs: _one((run["wire_bytes"] for run in runs), "{:.0f}")
+    columns["remarks"] = lambda runs: _remarks(runs, workload)
+    return columns
+
+
+def shares(runs: list[Run], others: list[Run]) -> list[float]:
+    """Of the other server's rate in the same round."""
+    rates = {run["round"]: run["deliveries_per_s"] for run in others}
+    return [run["deliveries_per_s"] / rates[run["round"]] for run in runs if rates.get(run["round"])]
+
+
+def _undisturbed(runs: list[Run], figure: str) -> list[float]:
+    pairs = [(run.get(figure), run["undisturbed"].get(figure)) for run in runs]
+    return [one / other for one, other in pairs if one is not None and other]
+
+
+def _sends(runs: list[Run]) -> str:
+    """Per delivery: by the server's own count, or (~) by the TCP segments that reached the members."""
+    counted = [run["sends"] for run in runs if "sends" in run]
+    if counted:
+        return _one(counted, "{:.3g}")
+    return _one((run["segments"] for run in runs if "segments" in run), "~{:.3g}")
+
+
+def _stall(runs: list[Run]) -> str:
+    told = [run for run in runs if "stall_p99_ms" in run]
+    if not told:
+        return "-"
+    return (
+        f"{statistics.median(run['stall_p99_ms'] for run in told):.1f} / {max(run['stall_max_ms'] for run in told):.1f}"
+    )
+
+
+def _latencies(runs: list[Run], *names: str) -> str:
+    return " / ".join(_one((run[name] / 1e3 for run in runs if name in run), "{:.3g}") for name in names)
+
+
+def _remarks(runs: list[Run], workload: Workload) -> str:
+    """Faults of the server, and doubts about the figures. All runs' faults are added up."""
+    parts = [f"{name.replace('_', ' ')} {total}" for name in FAULTS if (total := sum(run[name] for run in runs))]
+    stopped = sum(not run["finished"] for run in runs)
+    if stopped:
+        parts.append(f"stopped sending in {stopped} of {len(runs)}")
+    if workload.deflate and not all(run["compressed"] for run in runs):
+        parts.append("plain")
+    if (busy := statistics.median(run["load_cpu"] for run in runs)) > BUSY:
+        parts.append(f"load's core {busy:.0%} busy")
+    if (noise := max(disturbance(run) for run in runs)) > NOISE:
+        parts.append(f"others took up to {noise:.0%} of a core")
+    return ", ".join(parts) or "none"
+
+
+def spread(values: Iterable[float], form: Callable[[float], str]) -> str:
+    """Median, least and most."""
+    known = list(values)
+    if not known:
+        return "-"
+    middle, low, high = form(statistics.median(known)), form(min(known)), form(max(known))
+    return middle if low == high else f"{middle} ({low}-{high})"
+
+
+def _one(values: Iterable[float], form: str) -> str:
+    known = list(values)
+    return form.format(statistics.median(known)) if known else "-"
+
+
+def _count(value: float) -> str:
+    return (
+        f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k" if value >= 1e4 else f"{value / 1e3:.1f} k"
+    )
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]

@@ -1,0 +1,94 @@
+"""What is measured. Each workload is an argument list of the load, and what a server must be able to do for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Rooms, members and messages; the load's words for them are in native/load.c."""
+
+    key: str
+    title: str
+    load: tuple[str, ...]
+    needs: str = "room"
+    cores: int = 1
+    """How many cores the server may use. The load has one of its own if that leaves one."""
+    beside: tuple[str, ...] = ()
+    """The undisturbed twin, measured right before in the same round."""
+    deflate: bool = False
+    exact: bool = False
+    """Only for servers whose messages are the bare payload."""
+
+    @property
+    def joins(self) -> bool:
+        """Whether messages for one member can wait together."""
+        return self.key == "rooms" or self.load[self.load.index("--in-flight") + 1] != "1"
+
+
+def _room(members: int, size: int, in_flight: int, *more: str) -> tuple[str, ...]:
+    return ("--members", str(members), "--size", str(size), "--in-flight", str(in_flight), *more)
+
+
+def _echo(members: int) -> tuple[str, ...]:
+    return (*_room(members, 64, 1), "--rooms", str(members), "--all", "--path", "/echo")
+
+
+_KILOBYTE = _room(1000, 1024, 16)
+
+WORKLOADS: dict[str, Workload] = {
+    workload.key: workload
+    for workload in (
+        Workload("room", "One room of 1,000, 64 bytes, one message at a time", _room(1000, 64, 1)),
+        Workload("burst16", "One room of 1,000, 64 bytes, 16 messages in flight", _room(1000, 64, 16)),
+        Workload("burst100", "One room of 1,000, 64 bytes, 100 messages in flight", _room(1000, 64, 100)),
+        Workload("large", "One room of 8,000, 64 bytes, one message at a time", _room(8000, 64, 1)),
+        Workload(
+            "large2",
+            "One room of 8,000, 64 bytes, one at a time, the server on both cores",
+            _room(8000, 64, 1),
+            cores=2,
+        ),
+        Workload(
+            "rooms",
+            "1,000 rooms of 10, 64 bytes, every member publishing, one message of each at a time",
+            _room(10000, 64, 1, "--rooms", "1000", "--all"),
+        ),
+        Workload("1k", "One room of 1,000, 1 KB, 16 messages in flight", _KILOBYTE),
+        Workload("16k", "One room of 1,000, 16 KB, 8 messages in flight", _room(1000, 16384, 8)),
+        Workload(
+            "churn",
+            "One room of 1,000, 64 bytes, one at a time, 5 % of the members leaving and coming per second",
+            _room(1000, 64, 1, "--churn", "0.05"),
+            beside=_room(1000, 64, 1),
+            exact=True,
+        ),
+        Workload(
+            "stalled",
+            "One room of 1,000, 1 KB, 16 in flight, 1 % of the members not reading",
+            (*_KILOBYTE, "--stalled", "0.01", "--warm", "2"),  # until what they do not read fills all buffers
+            needs="stalled",
+            beside=_KILOBYTE,
+        ),
+        Workload(
+            "deflate",
+            "One room of 1,000, 1 KB of JSON, compressed, 16 messages in flight",
+            _room(1000, 1024, 16, "--json", "--deflate"),
+            needs="deflate",
+            deflate=True,
+        ),
+        Workload("echo1", "Echo, one connection, 64 bytes", _echo(1), needs="echo"),
+        Workload("echo100", "Echo, 100 connections at a time, 64 bytes", _echo(100), needs="echo"),
+        Workload(
+            "writers",
+            "One room of 1,000, 64 bytes, one at a time, server on two cores, clients that only buffer",
+            _room(1000, 64, 1, "--buffer"),
+            needs="two",
+            cores=2,
+            exact=True,
+        ),
+        Workload("idle", "8,000 idle connections, and how fast they are accepted", _room(8000, 64, 1, "--idle")),
+    )
+}
+QUICK = ("room", "burst16", "idle")
