@@ -106,7 +106,8 @@ async def come_and_vanish(port: int, stop: threading.Event) -> None:
 async def read_until_the_end(client: RawClient) -> list[str]:
     data = b""
     while not data.endswith(b"\x81\x07the end"):
-        assert (more := await client.reader.read(1 << 16))
+        more = await client.reader.read(1 << 16)
+        assert more, "the connection was lost"
         data += more
     texts = []
     while data:
