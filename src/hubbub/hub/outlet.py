@@ -24,7 +24,7 @@ from hubbub.hub.backlog import TOTAL, Backlog, Overflow, Waiting
 from hubbub.hub.statistics import Counters, fanout
 from hubbub.limits import Limits
 from hubbub.logs import logger
-from hubbub.wire import Frame
+from hubbub.wire import Frame, frame
 
 if TYPE_CHECKING:
     from hubbub.hub.channel import Channel, Member
@@ -130,6 +130,10 @@ class Outlet:
                 return False
             self.counters.writes += 1
             return True
+
+    def send(self, data: str | bytes) -> bool:
+        """`write`, for a plain form: the compiled outlet needs no Frame for it."""
+        return self.write(frame(data))
 
     def deliver(self, frames: Sequence[Frame], channel: Hashable | None) -> int:
         """Send frames of a channel, joined; None: of nobody but this socket. Returns how many were accepted."""

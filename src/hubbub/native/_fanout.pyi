@@ -74,6 +74,9 @@ class Outlet:
     def write(self, frame: Frame) -> bool:
         """Send one frame, or let it wait. Holds the GIL up to 16 KiB, if no writer is at this socket."""
 
+    def send(self, data: str | bytes) -> bool:
+        """`write`, encoding a message in its plain form on the way. Raises: UnicodeEncodeError: lone surrogates."""
+
     def control(self, data: bytes) -> bool:
         """Send a control frame; as `write`."""
 

@@ -6,11 +6,12 @@ import os
 from threading import get_ident
 from weakref import WeakKeyDictionary
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport strerror
+from libc.string cimport memcpy, strerror
 
 __all__ = ["Counts", "Outlet", "Shard", "Writers", "after_fork", "total_backlog"]
 
@@ -122,6 +123,7 @@ cdef extern from "shard.h" nogil:
 
 
 cdef enum:
+    SMALL_FRAME = 4096  # bytes up to which a frame is put together on the stack
     AT_ONCE = 256  # notices told before the loop gets a turn
     HELD = 16384   # bytes up to which a send is shorter than letting another thread have the interpreter
 
@@ -240,6 +242,18 @@ cdef inline void lock(hb_outlet *c) noexcept:
             pthread_mutex_unlock(&c.lock)
 
 
+cdef inline void put_head(unsigned char *to, unsigned char first, uint64_t size, size_t head) noexcept nogil:
+    """The header of a whole, plain, unmasked frame, with the length in its shortest form: RFC 6455, section 5.2."""
+    cdef int i
+    to[0] = first
+    if head == 2:
+        to[1] = <unsigned char>size
+        return
+    to[1] = 126 if head == 4 else 127
+    for i in range(<int>head - 2):
+        to[head - 1 - i] = <unsigned char>(size >> (8 * i))
+
+
 cdef class Outlet:
     cdef hb_outlet *c
     cdef object _owner
@@ -329,18 +343,41 @@ cdef class Outlet:
 
     def write(self, frame):
         cdef bytes data = frame.encoded(self._form)
-        if not self._write(data, HB_DIRECT):
+        if not self._write(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), HB_DIRECT):
             return False
         hb_count(&self._counts.c.writes, 1)
         hb_count(&self._counts.c.bytes, PyBytes_GET_SIZE(data))
         return True
 
-    def control(self, bytes data):
-        return self._write(data, HB_CONTROL)
+    def send(self, data):
+        cdef unsigned char small[SMALL_FRAME]
+        cdef const char *payload
+        cdef Py_ssize_t size
+        cdef size_t head, whole
+        cdef bytes large
+        cdef unsigned char *to = small
+        if type(data) is bytes:
+            payload = PyBytes_AS_STRING(data)
+            size = PyBytes_GET_SIZE(data)
+        else:
+            payload = PyUnicode_AsUTF8AndSize(data, &size)
+        head = 2 if size < 126 else 4 if size < 65536 else 10
+        whole = head + <size_t>size
+        if whole > SMALL_FRAME:
+            large = PyBytes_FromStringAndSize(NULL, whole)
+            to = <unsigned char *>PyBytes_AS_STRING(large)
+        put_head(to, 0x82 if type(data) is bytes else 0x81, size, head)
+        memcpy(to + head, payload, size)
+        if not self._write(<char *>to, whole, HB_DIRECT):
+            return False
+        hb_count(&self._counts.c.writes, 1)
+        hb_count(&self._counts.c.bytes, whole)
+        return True
 
-    cdef bint _write(self, bytes data, uint64_t channel):
-        cdef const char *start = PyBytes_AS_STRING(data)
-        cdef size_t size = PyBytes_GET_SIZE(data)
+    def control(self, bytes data):
+        return self._write(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), HB_CONTROL)
+
+    cdef bint _write(self, const char *start, size_t size, uint64_t channel):
         cdef hb_outlet *c = self.c
         cdef bint accepted
         if size <= HELD and pthread_mutex_trylock(&c.lock) == 0:

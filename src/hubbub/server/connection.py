@@ -264,7 +264,8 @@ class Connection(asyncio.BufferedProtocol):
         self._deadlines.seen = self.context.sweep.now
         phase = self.phase
         if phase is OPEN or phase is CLOSING:
-            self._events(data)
+            assert self._wire is not None
+            self._events(self._wire.receive(data))
         elif phase is Phase.HANDSHAKE:
             self._handshake(data)
         elif phase is Phase.DECIDING:
@@ -291,27 +292,28 @@ class Connection(asyncio.BufferedProtocol):
         request.peer = self.peer()
         self.requested(request)
 
-    def _events(self, data: bytes | memoryview) -> None:
-        assert self._wire is not None
-        for event in self._wire.receive(data):
-            self._event(event)
+    def _events(self, events: Iterable[Event]) -> None:
+        deadlines = self._deadlines
+        for event in events:
+            if type(event) is str or type(event) is bytes:
+                deadlines.unfinished = 0.0  # what is unfinished after this read has begun in it
+                if self.context.limits.max_message_rate is not None and not self._within_rate(control=False):
+                    return
+                if self.phase is OPEN:
+                    self.message(event)
+            else:
+                self._control(event)
             if self.phase is not OPEN and self.phase is not CLOSING:
                 return
-        deadlines = self._deadlines
+        assert self._wire is not None
         if not self._wire.partial:
             deadlines.unfinished = 0.0
         elif not deadlines.unfinished:
             deadlines.unfinished = deadlines.seen
             self.context.sweep.at(self, deadlines.seen + self.context.limits.message_timeout)
 
-    def _event(self, event: Event) -> None:
-        if type(event) is str or type(event) is bytes:
-            self._deadlines.unfinished = 0.0  # what is unfinished after this read has begun in it
-            if self.context.limits.max_message_rate is not None and not self._within_rate(control=False):
-                return
-            if self.phase is OPEN:
-                self.message(event)
-        elif isinstance(event, Failure):
+    def _control(self, event: Event) -> None:
+        if isinstance(event, Failure):
             self.fail(event.error, reply=event.reply)
         elif isinstance(event, Close):
             self._peer_closed(event)

@@ -93,10 +93,15 @@ class Session(Connection):
     # Events
 
     def message(self, data: str | bytes) -> None:
-        if self._task is None:
-            self._call("message", data)
-        else:
-            self._queue("message", data, len(data))
+        if self._task is not None:
+            return self._queue("message", data, len(data))
+        assert self._handler is not None
+        try:  # as `_call` does, for what is called most
+            result: Any = self._handler.message(data)
+        except Exception as error:
+            return self._raised("message", error)
+        if result is not None and isinstance(result, Awaitable):
+            self._start(self._continue("message", result))
 
     def dropped(self, count: int) -> None:
         self._dispatch("dropped", count)

@@ -73,7 +73,10 @@ class Socket:
         Returns: False if the socket is closed, or its overflow policy drops the message.
         Raises: TypeError: data of any other type.
         """
-        return self.outlet.write(frame(data))
+        outlet = self.outlet
+        if outlet.form is None and (type(data) is bytes or type(data) is str):
+            return outlet.send(data)
+        return outlet.write(frame(data))
 
     def ping(self) -> bool:
         """Send a ping. Returns False if the socket is closed."""
