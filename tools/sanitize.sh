@@ -1,10 +1,12 @@
 #!/bin/sh
 # sanitize.sh PYTHON [TARGET...]: the compiled parts under the sanitizers; every target if none is named.
 # A target is a function at the end of this file, and TARGETS lists it. What is built goes to .cache/sanitize.
+# SECONDS_EACH is how long those go on that hammer: a few seconds if left out, minutes to be sure.
 set -eu
 cd "$(dirname "$0")/.."
-TARGETS="codec_alone codec_in_python"
+TARGETS="codec_alone codec_in_python fanout_races fanout_memory fanout_in_python"
 CC=${CC:-cc}
+SECONDS_EACH=${SECONDS_EACH:-3}
 python=$1
 shift
 out=.cache/sanitize
@@ -45,6 +47,36 @@ codec_alone() {
 codec_in_python() {
     package address,undefined
     in_python libasan.so tests/unit/native tests/unit/wire tests/property
+}
+
+# fanout NAME SANITIZERS SOURCE...: a program over the fan-out's core.
+fanout() {
+    name=$1 sanitizers=$2
+    shift 2
+    core=
+    for part in frame counts backlog outlet notices poller shard batch writers; do
+        core="$core src/hubbub/native/$part.c"
+    done
+    program "$name" "$sanitizers" -D_GNU_SOURCE -Wno-shadow "$@" $core
+}
+
+# The fan-out hammered without Python, for data races and for locks taken in the wrong order.
+fanout_races() {
+    "$(fanout threadless_races thread tests/native/threadless.c)"
+    "$(fanout stress_races thread tests/native/stress.c tests/native/world.c tests/native/peer.c)" "$SECONDS_EACH"
+}
+
+# And for misuse of memory, leaks included.
+fanout_memory() {
+    "$(fanout threadless_memory address,undefined tests/native/threadless.c)"
+    "$(fanout stress_memory address,undefined tests/native/stress.c tests/native/world.c tests/native/peer.c)" "$SECONDS_EACH"
+}
+
+# Its binding: hubs and channels, and a server hammered from many threads.
+fanout_in_python() {
+    package address,undefined
+    HAMMER_SECONDS=$SECONDS_EACH in_python libasan.so tests/unit/hub tests/property/test_backlog_twins.py \
+        tests/integration/test_channels.py tests/integration/test_hammer.py
 }
 
 for target in ${*:-$TARGETS}; do

@@ -126,12 +126,11 @@ static void *make_pools(void *unused) {
         hb_entry *entry = hb_entry_new(hb_frame_new("whatever", 8), NULL, 0);
         hb_outlet *outlets[40];
         hb_member *members[40];
-        int ends[2];
+        int ends[40][2];
         for (unsigned i = 0; i < 40; i++) {
-            if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends)) FAIL("no socketpair");
-            outlets[i] = hb_outlet_new(ends[0], notices, counts, (hb_bounds){1 << 20, 64 << 20, 1000}, NULL);
-            close(ends[0]);
-            close(ends[1]);
+            if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends[i])) FAIL("no socketpair");
+            outlets[i] = hb_outlet_new(ends[i][0], notices, counts, (hb_bounds){1 << 20, 64 << 20, 1000}, NULL);
+            close(ends[i][1]);
             pthread_mutex_lock(&outlets[i]->lock);
             hb_outlet_start(outlets[i], HB_PLAIN, NULL);
             pthread_mutex_unlock(&outlets[i]->lock);
@@ -144,8 +143,14 @@ static void *make_pools(void *unused) {
         bool leave_first = chance(&actor, 2);
         for (unsigned i = 0; i < 40 && leave_first; i++) hb_member_leave(members[i]);
         hb_writers_stop(pool);
-        for (unsigned i = 0; i < 40 && !leave_first; i++) hb_member_leave(members[i]);
-        for (unsigned i = 0; i < 40; i++) hb_outlet_drop(outlets[i]);
+        for (unsigned i = 0; i < 40; i++) {
+            pthread_mutex_lock(&outlets[i]->lock);
+            hb_outlet_detach(outlets[i]);
+            pthread_mutex_unlock(&outlets[i]->lock);
+            close(ends[i][0]);
+            if (!leave_first) hb_member_leave(members[i]);
+            hb_outlet_drop(outlets[i]);
+        }
         hb_shard_drop(shard);
         hb_writers_drop(pool);
         hb_counts_drop(counts);

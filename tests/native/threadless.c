@@ -38,6 +38,7 @@ int main(void) {
     hb_writers_state state = hb_writers_look(writers);
     if (state.failures != 2 || state.size != 1) FAIL("%lu failures, %u writers", state.failures, state.size);
     hb_member_leave(member);
+    hb_outlet_detach(outlet);
     hb_outlet_drop(outlet);
     hb_shard_drop(shard);
     hb_writers_stop(writers);

@@ -113,12 +113,10 @@ void close_connection(slot *slot, hb_outlet *expected) {
     if (mine) slot->phase = CLOSING;
     pthread_mutex_unlock(&hub);
     if (!mine) return;
-    bool early = slot->peer.connection % 2;  // an event loop may close its own descriptor before or after
-    if (early) close(slot->ours);
     pthread_mutex_lock(&outlet->lock);
     hb_outlet_detach(outlet);
     pthread_mutex_unlock(&outlet->lock);
-    if (!early) close(slot->ours);
+    close(slot->ours);  // at once, and while it is a member: strangers take the number now
     pthread_mutex_lock(&hub);
     for (unsigned channel = 0; channel < CHANNELS; channel++) leave_locked(slot, channel);
     slot->phase = CLOSED;

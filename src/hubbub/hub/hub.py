@@ -101,7 +101,8 @@ class Hub:
         outlet = _outlet(socket)
         shards = self._shards_of(channel)  # the program's own code: never under the lock
         with self._lock:
-            if not outlet.open:
+            was_open = outlet.open
+            if not was_open:
                 return False
             known = self._channels.get(channel)
             if known is not None and outlet.memberships is not None and known in outlet.memberships:
