@@ -28,7 +28,8 @@ class Crowd:
     """The server's sockets, and the threads that work on them."""
 
     def __init__(self) -> None:
-        self.hub = hubbub.Hub(shards=lambda channel: 3 if channel == "room" else 1, max_writers=3)
+        limits = hubbub.Limits(ping_interval=3600)  # the clients are too simple to answer
+        self.hub = hubbub.Hub(shards=lambda channel: 3 if channel == "room" else 1, max_writers=3, limits=limits)
         self.steady: list[hubbub.Socket] = []
         self.restless: list[hubbub.Socket] = []
         self.handed = 0  # messages times members

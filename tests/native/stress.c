@@ -15,9 +15,10 @@
 #include "notices.h"
 #include "world.h"
 
-enum { ACTORS = 3, READERS = 2, PATIENCE = 20 };  // seconds until what should come by itself is missed
+enum { ACTORS = 3, READERS = 2, PATIENCE = 20, PAUSE = 100 };  // s until what should come by itself is missed; ms
 
-static atomic_bool acting = true, reading = true;
+static atomic_bool acting = true, reading = true, pausing;
+static pthread_barrier_t pause_begins, pause_ends;
 static uint64_t seed;
 
 static actor actor_of(unsigned author) {
@@ -42,7 +43,13 @@ static void act_once(actor *actor) {
 
 static void *act(void *argument) {
     actor actor = actor_of((unsigned)(uintptr_t)argument);
-    while (acting) act_once(&actor);
+    while (acting) {
+        act_once(&actor);
+        if (!pausing) continue;
+        end_turn(&actor);
+        pthread_barrier_wait(&pause_begins);
+        pthread_barrier_wait(&pause_ends);
+    }
     end_turn(&actor);
     return NULL;
 }
@@ -53,10 +60,12 @@ static void *listen_to_notices(void *unused) {
         poll(&(struct pollfd){.fd = notices->fd, .events = POLLIN}, 1, 50);
         for (hb_outlet *outlet; (outlet = hb_notices_take(notices));) {
             pthread_mutex_lock(&outlet->lock);
-            uint8_t notice = outlet->notice;
+            uint8_t notice = outlet->notice, cut = outlet->cut;
             outlet->notice = 0;
             pthread_mutex_unlock(&outlet->lock);
-            if (notice & (HB_CUT | HB_FLUSHED)) close_connection(outlet->owner, outlet);
+            slot *slot = outlet->owner;
+            if (cut == HB_CUT_STALLED && outlet->bounds.stall_ms > 1000) FAIL("slot %ld reads, and was not written to", slot - slots);
+            if (notice & (HB_CUT | HB_FLUSHED)) close_connection(slot, outlet);
             hb_outlet_drop(outlet);
         }
     }
@@ -199,18 +208,26 @@ int main(int count, char **arguments) {
     fflush(stdout);
     first_descriptors = descriptors();
     world_begin();
+    pthread_barrier_init(&pause_begins, NULL, ACTORS + 1);
+    pthread_barrier_init(&pause_ends, NULL, ACTORS + 1);
     pthread_t actors[ACTORS], readers[READERS], loop, stranger, pools;
     for (uintptr_t i = 0; i < ACTORS; i++) pthread_create(&actors[i], NULL, act, (void *)i);
     for (uintptr_t i = 0; i < READERS; i++) pthread_create(&readers[i], NULL, read_peers, (void *)i);
     pthread_create(&loop, NULL, listen_to_notices, NULL);
     pthread_create(&stranger, NULL, be_a_stranger, NULL);
     pthread_create(&pools, NULL, make_pools, NULL);
-    nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
+    for (uint64_t end = hb_now_ms() + (uint64_t)(seconds * 1000); hb_now_ms() < end;) {
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE * 1000000}, NULL);
+        pausing = true;
+        pthread_barrier_wait(&pause_begins);
+        pausing = false;
+        await("the mailboxes to be emptied: a wake-up was lost", mailboxes_empty);
+        pthread_barrier_wait(&pause_ends);
+    }
     acting = false;
     for (unsigned i = 0; i < ACTORS; i++) pthread_join(actors[i], NULL);
     pthread_join(stranger, NULL);
     pthread_join(pools, NULL);
-    await("the mailboxes to be emptied: a wake-up was lost", mailboxes_empty);
     actor last = actor_of(ACTORS + READERS + 1);
     for (unsigned i = 0; i < SLOTS; i++) {
         if (i % 4) write_direct(&last, &slots[i], LAST);

@@ -80,7 +80,8 @@ bool open_connection(actor *actor, slot *slot) {
     slot->counts = hb_counts_new();
     enum hb_policy policy = chance(actor, 2) ? HB_DISCONNECT : chance(actor, 4);
     slot->peer.lossless = policy == HB_DISCONNECT;
-    hb_bounds bounds = {.backlog = chance(actor, 2) ? 4096 : 1 << 20, .total_backlog = 64 << 20, .stall_ms = 300};
+    hb_bounds bounds = {.backlog = chance(actor, 2) ? 4096 : 1 << 20, .total_backlog = 64 << 20};
+    bounds.stall_ms = slot->temper == FAST || slot->temper == SLOW ? 4000 : 300;
     slot->outlet = hb_outlet_new(ends[0], notices, slot->counts, bounds, slot);
     unsigned char greeting[200];
     write_frame(greeting, (head){.tag = PING, .size = sizeof greeting, .connection = last_connection});
