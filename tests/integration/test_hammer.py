@@ -105,16 +105,17 @@ async def come_and_vanish(port: int, stop: threading.Event) -> None:
 
 
 async def read_until_the_end(client: RawClient) -> list[str]:
-    data = b""
+    data = bytearray()
     while not data.endswith(b"\x81\x07the end"):
         more = await client.reader.read(1 << 16)
         assert more, "the connection was lost"
         data += more
-    texts = []
-    while data:
-        assert data[0] == 0x81
-        texts.append(data[2 : 2 + data[1]].decode())
-        data = data[2 + data[1] :]
+    texts, at = [], 0
+    while at < len(data):
+        assert data[at] == 0x81
+        start = at + 2
+        at = start + data[at + 1]
+        texts.append(data[start:at].decode())
     return texts
 
 

@@ -119,7 +119,7 @@ class Hub:
             if outlet.open:
                 return True
             # closed meanwhile, and it may have told its hubs before this was one of them
-            self._forget(outlet)  # type: ignore[unreachable]
+            self._forget(outlet)
             return False
 
     def leave(self, channel: Hashable, socket: Any) -> bool:
