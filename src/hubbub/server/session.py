@@ -101,7 +101,7 @@ class Session(Connection):
         except Exception as error:
             return self._raised("message", error)
         if result is not None and isinstance(result, Awaitable):
-            self._start(self._continue("message", result))
+            self._start(self._continue("message", cast("Awaitable[None]", result)))
 
     def dropped(self, count: int) -> None:
         self._dispatch("dropped", count)
