@@ -51,12 +51,16 @@ class Writers:
         self._scheduled = False
         self._pauses = Pauses(first=0.01)
         self.queue: deque[Mailbox] = deque()  # shards that wait for a writer
-        self.size: int = least
+        self._size = least
         self._busy = 0
 
     @property
     def failures(self) -> int:
         return self._pauses.failures
+
+    @property
+    def size(self) -> int:
+        return self._size if self._loop is not None else 0  # none where all sockets are of the other kind
 
     @property
     def busy(self) -> int:
@@ -113,7 +117,7 @@ class Writers:
         """One turn of the loop: a slice's worth of sends for each writer that finds a shard."""
         self._scheduled = False
         self._busy = 0
-        for _ in range(self.size):
+        for _ in range(self._size):
             if not self.queue:
                 break
             self._busy += 1
@@ -129,10 +133,10 @@ class Writers:
                 return
         with self._lock:
             if self.queue:
-                self.size = min(self.size + 1, self._most)
+                self._size = min(self._size + 1, self._most)
                 self._schedule()
-            elif self._busy < self.size:
-                self.size = max(self.size - 1, self._least)
+            elif self._busy < self._size:
+                self._size = max(self._size - 1, self._least)
 
     def _work(self) -> None:
         """What one writer does in one turn."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +83,65 @@ def test_a_signal_is_heard_while_waiting_for_room() -> None:
         signal.signal(signal.SIGUSR1, before)
         timer.join()
         loop.close()
+
+
+async def test_the_pool_grows_while_shards_wait_and_no_further_than_it_may() -> None:
+    hub = Hub(writers=1, max_writers=3)
+    users = [[PairSocket() for _ in range(40)] for _ in range(6)]
+    for room, members in enumerate(users):
+        for user in members:
+            hub.join(room, user)
+
+    def publish() -> set[int]:
+        sizes = set()
+        for number in range(50):
+            for room in range(6):
+                hub.broadcast(room, str(number))
+            statistics = hub.statistics()
+            sizes.add(statistics.writers_busy + statistics.writers_idle)
+        return sizes
+
+    sizes = await asyncio.to_thread(publish)
+    assert 1 < max(sizes) <= 3
+    everything = [str(number) for number in range(50)]
+    await until(lambda: all(user.texts == everything for members in users for user in members))
+
+
+FORKING = """
+import asyncio, os, sys
+sys.path.insert(0, sys.argv[1])
+import hubbub
+from support.outlets import PairSocket
+from support.serving import until
+
+hub = hubbub.Hub()
+
+async def use():
+    reader, stalled = PairSocket(), PairSocket()
+    hub.join("room", reader)
+    stalled.block()
+    stalled.outlet.write(hubbub.text("later"))  # wakes the poller
+    await asyncio.to_thread(hub.broadcast, "room", "hello")  # wakes a writer
+    await until(lambda: reader.texts == ["hello"])
+    await stalled.unblock()
+    await until(lambda: stalled.texts == ["later"])
+    reader.close()
+    stalled.close()
+
+asyncio.run(use())
+child = os.fork()
+asyncio.run(use())  # both go on, with the same hub
+if child == 0:
+    os._exit(7)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) - 7)
+"""
+
+
+def test_writers_and_poller_live_again_in_a_forked_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING, str(Path(__file__).parents[2])],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
