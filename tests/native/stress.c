@@ -125,21 +125,23 @@ static void *be_a_stranger(void *unused) {
     return unused;
 }
 
-// Pools that end in the midst of their work.
+// Pools that end in the midst of their work, and event loops that are closed with connections open.
 static void *make_pools(void *unused) {
+    static const char whatever[8000];
     actor actor = actor_of(ACTORS + READERS);
     while (acting) {
         hb_counts *counts = hb_counts_new();
+        hb_notices *loop = hb_notices_new();
         hb_writers *pool = hb_writers_new(1, 4, counts);
         hb_shard *shard = hb_shard_new(pool, 1);
-        hb_entry *entry = hb_entry_new(hb_frame_new("whatever", 8), NULL, 0);
+        hb_entry *entry = hb_entry_new(hb_frame_new(whatever, sizeof whatever), NULL, 0);
         hb_outlet *outlets[40];
         hb_member *members[40];
         int ends[40][2];
         for (unsigned i = 0; i < 40; i++) {
             if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends[i])) FAIL("no socketpair");
-            outlets[i] = hb_outlet_new(ends[i][0], notices, counts, (hb_bounds){1 << 20, 64 << 20, 1000}, NULL);
-            close(ends[i][1]);
+            outlets[i] = hb_outlet_new(ends[i][0], loop, counts, (hb_bounds){1 << 20, 64 << 20, 1000}, NULL);
+            if (i % 2) close(ends[i][1]);  // the others do not read
             pthread_mutex_lock(&outlets[i]->lock);
             hb_outlet_start(outlets[i], HB_PLAIN, NULL);
             pthread_mutex_unlock(&outlets[i]->lock);
@@ -149,6 +151,7 @@ static void *make_pools(void *unused) {
             if (hb_shard_post(shard, entry, false) == HB_POST_WAKES) hb_writers_queue(pool, shard);
         }
         hb_entry_drop(entry);
+        if (chance(&actor, 2)) hb_notices_close(loop);
         bool leave_first = chance(&actor, 2);
         for (unsigned i = 0; i < 40 && leave_first; i++) hb_member_leave(members[i]);
         hb_writers_stop(pool);
@@ -157,9 +160,12 @@ static void *make_pools(void *unused) {
             hb_outlet_detach(outlets[i]);
             pthread_mutex_unlock(&outlets[i]->lock);
             close(ends[i][0]);
+            if (i % 2 == 0) close(ends[i][1]);
             if (!leave_first) hb_member_leave(members[i]);
             hb_outlet_drop(outlets[i]);
         }
+        hb_notices_close(loop);
+        hb_notices_drop(loop);
         hb_shard_drop(shard);
         hb_writers_drop(pool);
         hb_counts_drop(counts);
