@@ -57,7 +57,10 @@ def reference() -> str:
 def entry(module: str, name: str, item: Any) -> str:
     """One public name."""
     lines = [f"### {module}.{name}\n"]
-    if inspect.isclass(item) and (issubclass(item, enum.Enum | tuple) or dataclasses.is_dataclass(item)):
+    made_elsewhere = item is hubbub.Frame  # and its fields may be the compiled twin's
+    if inspect.isclass(item) and (
+        issubclass(item, enum.Enum | tuple) or dataclasses.is_dataclass(item) or made_elsewhere
+    ):
         if item is hubbub.Limits:
             return "\n".join([*lines, "Every bound, field by field: [limits](limits.md).\n"])
         lines += [doc(item), *attributes(item)]

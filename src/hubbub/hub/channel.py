@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hubbub.wire import Frame
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hubbub.hub.hub import Hub
     from hubbub.hub.outlet import AnyOutlet
 
-__all__ = ["Channel", "Entry", "Member", "Pool", "Shard", "Sharding"]
+__all__ = ["Channel", "Member", "Pool", "Shard", "Sharding"]
 
 Sharding = Callable[[Any], int]
 
@@ -44,13 +44,6 @@ class Member:
         return f"Member(socket={self.socket!r}, meta={self.meta!r})"
 
 
-class Entry(NamedTuple):
-    """A message in a mailbox."""
-
-    frame: Frame
-    excluded: frozenset[AnyOutlet]
-
-
 class Shard(Protocol):
     """A part of one channel's members, and the mailbox of what waits to go out to them. Called under the hub's lock.
 
@@ -69,8 +62,8 @@ class Shard(Protocol):
     def remove(self, member: Member) -> None:
         """It leaves. It is given what was posted before, first."""
 
-    def post(self, entry: Entry) -> None:
-        """Append a message, and see to it that a writer comes."""
+    def post(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
+        """Append a message that those are not to get, and see to it that a writer comes."""
 
     def has_room(self, size: int, most: int, most_size: int) -> bool:
         """Whether the mailbox, of so many messages and bytes at most, takes one more of `size` bytes."""
@@ -140,11 +133,11 @@ class Channel:
         member.shard.remove(member)
         self.count -= 1
 
-    def post(self, entry: Entry) -> None:
+    def post(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
         """Append a message to every mailbox with members: all of them in one order, since the hub's lock is held."""
         for shard in self.shards:
             if shard.members:
-                shard.post(entry)
+                shard.post(frame, excluded)
 
     def members(self) -> list[Member]:
         """A snapshot."""

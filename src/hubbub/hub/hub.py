@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hubbub import native
 from hubbub.errors import LimitReached, Misuse, Overloaded
 from hubbub.hub.backlog import Overflow
-from hubbub.hub.channel import Channel, Entry, Member, Pool, Sharding
+from hubbub.hub.channel import Channel, Member, Pool, Sharding
 from hubbub.hub.outlet import OUTLETS, AnyOutlet, Outlet, total_backlog
 from hubbub.hub.statistics import Counters, Statistics, fanout
 from hubbub.hub.writers import Writers
@@ -199,7 +199,7 @@ class Hub:
                 handed -= sum(known in (outlet.memberships or ()) for outlet in excluded)
             if not handed:
                 return 0
-            known.post(Entry(message, excluded))
+            known.post(message, excluded)
             self.counters.broadcasts += 1
             return handed
 

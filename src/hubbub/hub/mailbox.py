@@ -9,9 +9,9 @@ member that joins later starts at the log's end.
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from hubbub.hub.channel import Entry, Member
+from hubbub.hub.channel import Member
 from hubbub.wire import Frame
 
 if TYPE_CHECKING:
@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from hubbub.hub.outlet import AnyOutlet
     from hubbub.hub.writers import Writers
 
-__all__ = ["Batch", "Mailbox"]
+__all__ = ["Batch", "Entry", "Mailbox"]
 
 BATCH_SIZE = 256 * 1024  # bytes joined at most: a socket buffer's worth, so that one slice stays short
+
+
+class Entry(NamedTuple):
+    """A message in a mailbox."""
+
+    frame: Frame
+    excluded: frozenset[AnyOutlet]
 
 
 class Batch:
@@ -85,9 +92,9 @@ class Mailbox:
             self.members[member.index] = last
             last.index = member.index
 
-    def post(self, entry: Entry) -> None:
-        self.entries.append(entry)
-        self.size += len(entry.frame.wire)
+    def post(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
+        self.entries.append(Entry(frame, excluded))
+        self.size += len(frame.wire)
         self.writers.wake(self)
 
     def has_room(self, size: int, most: int, most_size: int) -> bool:

@@ -1,11 +1,28 @@
 """The compiled codec: the twin of `hubbub.wire.reader`. Every call holds the GIL, but zlib lets go of it."""
 
+from typing import Any
+
 from typing_extensions import Buffer
 
 from hubbub.wire.deflate import Agreed
 from hubbub.wire.received import Received
 
-__all__ = ["Reader", "mask", "read_head"]
+__all__ = ["Encoded", "Reader", "mask", "read_head"]
+
+class Encoded:
+    """What a Frame holds, and cannot change: see `hubbub.wire.frames`. `deflated` is filled as forms are asked for."""
+
+    def __init__(self, opcode: int, payload: bytes) -> None: ...
+    @property
+    def opcode(self) -> Any: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def wire(self) -> bytes:
+        """The whole frame, plain and unmasked."""
+
+    @property
+    def deflated(self) -> dict[int, bytes]: ...
 
 class Reader:
     """Frames in, messages and control frames out. 72 bytes while idle.

@@ -5,14 +5,14 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeLatin1, PyUnicode_DecodeUTF8
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from hubbub.errors import InvalidPayload, MessageTooBig, Misuse, PolicyViolation, ProtocolError
 from hubbub.wire.deflate import INVALID, Inflater
 from hubbub.wire.received import NOT_UTF8, Ping, Pong, ReceivedClose, sendable
 
-__all__ = ["Reader", "mask", "read_head"]
+__all__ = ["Encoded", "Reader", "mask", "read_head"]
 
 
 cdef extern from "Python.h":
@@ -80,6 +80,11 @@ cdef extern from "codec.h":
     void codec_clear(codec *parser)
 
 
+cdef extern from "encode.h":
+    size_t encode_head_size(uint64_t size)
+    void encode_head(uint8_t *to, uint8_t first, uint64_t size)
+
+
 cdef extern from "head.h":
     struct head_part:
         const uint8_t *data
@@ -110,6 +115,22 @@ cdef dict FAULTS = {  # with the words of the Python twin
     CODEC_INFLATED_NOT_UTF8: (InvalidPayload, INVALID),
     CODEC_INFLATED_TOO_BIG: (MessageTooBig, "a message is too big when inflated"),
 }
+
+
+cdef class Encoded:
+    cdef readonly object opcode
+    cdef readonly bytes payload
+    cdef readonly bytes wire
+    cdef readonly dict deflated
+
+    def __cinit__(self, opcode, bytes payload not None):
+        cdef size_t size = PyBytes_GET_SIZE(payload), head = encode_head_size(size)
+        self.opcode = opcode
+        self.payload = payload
+        self.wire = PyBytes_FromStringAndSize(NULL, head + size)
+        self.deflated = {}
+        encode_head(<uint8_t *>PyBytes_AS_STRING(self.wire), 0x80 | <int>opcode, size)
+        memcpy(PyBytes_AS_STRING(self.wire) + head, PyBytes_AS_STRING(payload), size)
 
 
 @cython.final

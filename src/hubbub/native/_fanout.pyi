@@ -11,9 +11,9 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
-from hubbub.hub.channel import Channel, Entry, Member
+from hubbub.hub.channel import Channel, Member
 from hubbub.hub.hub import Hub
-from hubbub.hub.outlet import Owner
+from hubbub.hub.outlet import AnyOutlet, Owner
 from hubbub.hub.statistics import Counters
 from hubbub.limits import Limits
 from hubbub.wire import Frame
@@ -109,7 +109,7 @@ class Shard:
     def remove(self, member: Member) -> None:
         """As `add`."""
 
-    def post(self, entry: Entry) -> None:
+    def post(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
         """Append a message.
 
         On a thread that runs an event loop, the shard is handed over at the end of the loop's turn, so that what one

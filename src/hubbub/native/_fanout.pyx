@@ -24,6 +24,11 @@ cdef extern from "pthread.h" nogil:
     int pthread_mutex_unlock(pthread_mutex_t *)
 
 
+cdef extern from "encode.h" nogil:
+    size_t encode_head_size(uint64_t)
+    void encode_head(unsigned char *, unsigned char, uint64_t)
+
+
 cdef extern from "frame.h" nogil:
     ctypedef struct hb_frame:
         pass
@@ -244,18 +249,6 @@ cdef inline void lock(hb_outlet *c) noexcept:
             pthread_mutex_unlock(&c.lock)
 
 
-cdef inline void put_head(unsigned char *to, unsigned char first, uint64_t size, size_t head) noexcept nogil:
-    """The header of a whole, plain, unmasked frame, with the length in its shortest form: RFC 6455, section 5.2."""
-    cdef int i
-    to[0] = first
-    if head == 2:
-        to[1] = <unsigned char>size
-        return
-    to[1] = 126 if head == 4 else 127
-    for i in range(<int>head - 2):
-        to[head - 1 - i] = <unsigned char>(size >> (8 * i))
-
-
 cdef class Outlet:
     cdef hb_outlet *c
     cdef object _owner
@@ -359,12 +352,12 @@ cdef class Outlet:
             size = PyBytes_GET_SIZE(data)
         else:
             payload = PyUnicode_AsUTF8AndSize(data, &size)
-        head = 2 if size < 126 else 4 if size < 65536 else 10
+        head = encode_head_size(size)
         whole = head + <size_t>size
         if whole > SMALL_FRAME:
             large = PyBytes_FromStringAndSize(NULL, whole)
             to = <unsigned char *>PyBytes_AS_STRING(large)
-        put_head(to, 0x82 if type(data) is bytes else 0x81, size, head)
+        encode_head(to, 0x82 if type(data) is bytes else 0x81, size)
         memcpy(to + head, payload, size)
         if not self._write(<char *>to, whole, HB_DIRECT):
             return False
@@ -555,8 +548,8 @@ cdef class Shard:
         finally:
             hub_lock.acquire()
 
-    def post(self, entry):
-        cdef hb_entry *c = self._entry(entry)
+    def post(self, frame, excluded):
+        cdef hb_entry *c = self._entry(frame, excluded)
         loop = asyncio._get_running_loop()
         # Another loop than the one that is to hand it over does not rely on that: it may have been closed before.
         cdef bint deferred = loop is not None and (self._promise is None or self._promise is loop)
@@ -578,8 +571,7 @@ cdef class Shard:
         with nogil:
             hb_writers_hand_over(self.writers.c, self.c)
 
-    cdef hb_entry *_entry(self, entry) except NULL:
-        frame, excluded = entry.frame, entry.excluded
+    cdef hb_entry *_entry(self, frame, excluded) except NULL:
         cdef bytes wire = frame.wire
         cdef hb_frame *plain = hb_frame_new(PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire))
         cdef size_t count = 0

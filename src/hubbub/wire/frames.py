@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from struct import Struct
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from hubbub import native
 from hubbub.errors import Misuse
@@ -37,24 +37,34 @@ class Opcode(IntEnum):
 TEXT, BINARY = Opcode.TEXT, Opcode.BINARY  # members of an Enum take a while to look up
 
 
-class Frame:
-    """One message, encoded once, immutable, ready for any number of sockets. Made by `text` and `binary`."""
+class _Encoded:
+    """What a Frame holds."""
 
-    __slots__ = ("_deflated", "opcode", "payload", "wire")
+    __slots__ = ("deflated", "opcode", "payload", "wire")
 
     opcode: Opcode
     payload: bytes
     wire: bytes
-    _deflated: dict[int, bytes] | None
+    deflated: dict[int, bytes]
 
     def __init__(self, opcode: Opcode, payload: bytes) -> None:
-        _set_opcode(self, opcode)
-        _set_payload(self, payload)
-        _set_wire(self, encode(opcode, payload))
-        _set_deflated(self, None)
+        put = object.__setattr__
+        put(self, "opcode", opcode)
+        put(self, "payload", payload)
+        put(self, "wire", encode(opcode, payload))
+        put(self, "deflated", {})
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Frame is immutable: make another one instead of setting {name}")
+
+
+Encoded = _Encoded if TYPE_CHECKING or _codec is None else _codec.Encoded
+
+
+class Frame(Encoded):
+    """One message, encoded once, immutable, ready for any number of sockets. Made by `text` and `binary`."""
+
+    __slots__ = ()
 
     def encoded(self, form: int | None) -> bytes:
         """The bytes for a peer that negotiated so many window bits of permessage-deflate; None for plain.
@@ -64,18 +74,14 @@ class Frame:
         """
         if form is None or len(self.payload) < COMPRESSED_FROM:
             return self.wire
-        deflated = self._deflated
-        if deflated is None:
-            deflated = {}
-            _set_deflated(self, deflated)
-        data = deflated.get(form)
+        data = self.deflated.get(form)
         if data is None:
             compressor = zlib.compressobj(wbits=-form)
             payload = compressor.compress(self.payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
             data = encode(self.opcode, payload[:-4], rsv1=True)
             if len(data) >= len(self.wire):
                 data = self.wire
-            deflated[form] = data
+            self.deflated[form] = data
         return data
 
     def __len__(self) -> int:
@@ -90,12 +96,6 @@ class Frame:
     def __repr__(self) -> str:
         shown = self.payload if len(self.payload) <= 32 else self.payload[:32] + b"..."
         return f"<Frame {self.opcode.name.lower()} {len(self.payload)} bytes {shown!r}>"
-
-
-# What goes past the immutability: the slots' own setters, for a frame is made for every message.
-_slots: Any = vars(Frame)
-_set_opcode, _set_payload = _slots["opcode"].__set__, _slots["payload"].__set__
-_set_wire, _set_deflated = _slots["wire"].__set__, _slots["_deflated"].__set__
 
 
 def text(data: str | bytes) -> Frame:

@@ -58,7 +58,7 @@ def test_a_frame_is_immutable_and_equal_by_what_it_says() -> None:
     assert one == hubbub.text("früh".encode())
     assert hash(one) == hash(hubbub.text("früh"))
     assert one != hubbub.binary("früh".encode())
-    with pytest.raises(AttributeError, match="immutable"):
+    with pytest.raises(AttributeError):
         one.payload = b"other"
     assert repr(one) == "<Frame text 5 bytes b'fr\\xc3\\xbch'>"
     assert len(one) == 7
