@@ -58,7 +58,10 @@ class _Encoded:
         raise AttributeError(f"a Frame is immutable: make another one instead of setting {name}")
 
 
-Encoded = _Encoded if TYPE_CHECKING or _codec is None else _codec.Encoded
+if TYPE_CHECKING or _codec is None:  # noqa: SIM108  a type checker follows this, and not the other
+    Encoded = _Encoded
+else:
+    Encoded = _codec.Encoded
 
 
 class Frame(Encoded):
