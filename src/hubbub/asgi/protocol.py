@@ -31,7 +31,7 @@ NEVER = 1e9  # seconds: what stands for "no pings" in a field that is always a n
 Message = MutableMapping[str, Any]
 
 
-class WebSocketProtocol(Connection, asyncio.Protocol):  # Protocol: the type that uvicorn's `ws` names
+class WebSocketProtocol(Connection):
     """For uvicorn's `ws` setting: `uvicorn app:app --ws hubbub.asgi:WebSocketProtocol`, or `uvicorn.run(..., ws=...)`.
 
     uvicorn's own settings are obeyed: `ws_max_size`, `ws_max_queue`, `ws_ping_interval`, `ws_ping_timeout` and
@@ -75,10 +75,6 @@ class WebSocketProtocol(Connection, asyncio.Protocol):  # Protocol: the type tha
         self._server_state.connections.add(self)
         self.context.start()
         super().connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """The replayed request."""
-        self.received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)

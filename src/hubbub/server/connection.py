@@ -52,8 +52,12 @@ class Phase(Enum):
 OPEN, CLOSING = Phase.OPEN, Phase.CLOSING  # asked for with every read: members of an Enum take a while to look up
 
 
-class Connection(asyncio.BufferedProtocol):
-    """One TCP, Unix or TLS connection."""
+class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
+    """One TCP, Unix or TLS connection.
+
+    It is both kinds of protocols: asyncio reads into the buffer that all connections share, and uvloop, which has such
+    a buffer of its own, hands over a copy of what it read, which is quicker there than to ask for ours.
+    """
 
     __slots__ = (
         "_deadlines",
@@ -223,6 +227,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.received(self.context.view[:nbytes])
+
+    def data_received(self, data: bytes) -> None:  # also how uvicorn replays the request
+        self.received(data)
 
     def eof_received(self) -> bool:
         if self.phase in (Phase.OPEN, Phase.DECIDING, Phase.HANDSHAKE):
