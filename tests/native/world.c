@@ -207,7 +207,7 @@ void write_direct(actor *actor, slot *slot, uint8_t tag) {
     write_frame(data, head);
     pthread_mutex_lock(&outlet->lock);
     if (tag == PONG) {
-        hb_outlet_pong(outlet, data, head.size);
+        hb_outlet_control(outlet, data, head.size);
     } else {
         hb_outlet_catch_up(outlet);
         if (tag == LAST) hb_outlet_finish(outlet, data, head.size);

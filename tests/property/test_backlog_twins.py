@@ -65,8 +65,8 @@ class CBacklog:
         outcome = self._frame(data, use)
         return Outcome(outcome.accepted, outcome.dropped, CAUSES[outcome.cause], outcome.disconnect)
 
-    def put_pong(self, data: bytes) -> None:
-        assert self._frame(data, lambda frame: self._core.hb_backlog_put_pong(self._backlog, frame))
+    def put_control(self, data: bytes) -> None:
+        assert self._frame(data, lambda frame: self._core.hb_backlog_put_control(self._backlog, frame))
 
     def waiting(self) -> bytes:
         pieces = (Piece * 64)()
@@ -86,7 +86,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
     library: Any = ctypes.CDLL(str(compiled(tmp_path_factory.mktemp("core") / "core.so", sources, "-shared", "-fPIC")))
     library.hb_backlog_new.restype = library.hb_frame_new.restype = ctypes.c_void_p
     library.hb_backlog_free.restype = library.hb_total_backlog.restype = ctypes.c_size_t
-    library.hb_backlog_put_pong.restype = ctypes.c_bool
+    library.hb_backlog_put_control.restype = ctypes.c_bool
     library.hb_backlog_add.restype = COutcome
     return library
 
@@ -110,8 +110,8 @@ def test_both_come_to_the_same(core: Any, sequence: Steps, policy: Overflow) -> 
                 break
         elif step == "pong":
             data = bytes([PONG, number, *bytes(size)])
-            backlog.put_pong(data)
-            twin.put_pong(data)
+            backlog.put_control(data)
+            twin.put_control(data)
         elif len(twin):
             data = twin.take(size)
             assert backlog.waiting().startswith(data)

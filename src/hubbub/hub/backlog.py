@@ -117,8 +117,8 @@ class Backlog:
         self._push(frame)
         return Outcome(True, dropped, cause)
 
-    def put_pong(self, data: bytes) -> None:
-        """Let a pong wait in place of one that waits already: RFC 6455, section 5.5.3, asks for the latest only."""
+    def put_control(self, data: bytes) -> None:
+        """Let a ping or pong wait in place of one that waits already: the latest says all (RFC 6455, section 5.5.3)."""
         for index, frame in enumerate(self._frames):
             if frame.control and frame.data[0] == data[0]:
                 self._resize(len(data) - len(frame.data))

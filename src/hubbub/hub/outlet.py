@@ -158,18 +158,17 @@ class Outlet:
         self._request_flush()
         return accepted
 
-    def pong(self, data: bytes) -> None:
-        """Answer a ping, on the loop. While bytes wait, only the answer to the latest ping does."""
-        with self.lock:
-            if self.ready:
-                self.transmit(data)
-            elif self.open:
-                self._waiting().put_pong(data)
-
     def control(self, data: bytes) -> bool:
-        """Send a control frame, after what waits."""
+        """Send a ping or pong. Of those that wait only the latest does."""
         with self.lock:
-            return self.open and self._put_control(data)
+            if not self.open:
+                return False
+            if self.ready and get_ident() == self.thread:
+                self.transmit(data)
+            else:
+                self._waiting().put_control(data)
+                self._request_flush()
+            return True
 
     def finish(self, data: bytes) -> bool:
         """Send the last frame, after what waits, and leave every channel; then the owner's `flushed` is called, on
@@ -182,7 +181,7 @@ class Outlet:
         with self.lock:
             if not self.open:
                 return False
-            self._put_control(data)
+            self._put_last(data)
             self.open, self.ready = False, None
         for hub in self.hubs:
             hub.forget(self)  # now: the peer may take its time to answer
@@ -261,13 +260,12 @@ class Outlet:
             self._backlog = Backlog(self._limits.max_backlog, self._limits.max_total_backlog, self.overflow)
         return self._backlog
 
-    def _put_control(self, data: bytes) -> bool:
+    def _put_last(self, data: bytes) -> None:
         if self.ready and get_ident() == self.thread:
             self.transmit(data)
         else:
             self._waiting().add(Waiting(data, None, control=True))
             self._request_flush()
-        return True
 
     def _wait(self, frame: Waiting) -> bool:
         """Let one frame wait, and carry out what the overflow policy says."""

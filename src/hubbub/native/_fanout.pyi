@@ -77,10 +77,7 @@ class Outlet:
         """`write`, encoding a message in its plain form on the way. Raises: UnicodeEncodeError: lone surrogates."""
 
     def control(self, data: bytes) -> bool:
-        """Send a control frame; as `write`."""
-
-    def pong(self, data: bytes) -> None:
-        """Answer a ping; of the answers that wait only the latest does. Holds the GIL."""
+        """Send a ping or pong; of those that wait only the latest does. Holds the GIL."""
 
     def finish(self, data: bytes) -> bool:
         """Send the last frame, and leave every channel. Without the GIL."""

@@ -66,6 +66,7 @@ cdef extern from "notices.h" nogil:
     hb_notices *hb_notices_new()
     void hb_notices_drop(hb_notices *)
     void hb_notices_close(hb_notices *)
+    hb_outlet *hb_notices_first(hb_notices *)
     hb_outlet *hb_notices_take(hb_notices *)
 
 
@@ -86,7 +87,7 @@ cdef extern from "outlet.h" nogil:
     void hb_outlet_drop(hb_outlet *)
     void hb_outlet_start(hb_outlet *, unsigned, hb_frame *)
     bint hb_outlet_write(hb_outlet *, const void *, size_t, uint64_t)
-    void hb_outlet_pong(hb_outlet *, const void *, size_t)
+    bint hb_outlet_control(hb_outlet *, const void *, size_t)
     bint hb_outlet_finish(hb_outlet *, const void *, size_t)
     void hb_outlet_detach(hb_outlet *)
 
@@ -132,6 +133,7 @@ cdef enum:
     AT_ONCE = 256  # notices told before the loop gets a turn
     HELD = 16384   # bytes up to which a send is shorter than letting another thread have the interpreter
 
+cdef double FOR_EVER = 1e9  # seconds that no socket lives
 cdef double PATIENCE = 0.1  # seconds between two looks for signals by a thread that waits for room
 
 cdef tuple POLICIES = ("disconnect", "drop-oldest", "drop-newest", "latest")
@@ -189,7 +191,6 @@ cdef class Notices:
         self.c = hb_notices_new()
         if self.c == NULL:
             raise OSError(errno, strerror(errno).decode())
-        self.thread = get_ident()
 
     def __dealloc__(self):
         if self.c != NULL:
@@ -203,6 +204,7 @@ cdef class Notices:
             notices = _notices_of[loop] = Notices()
             loop.add_reader((<Notices>notices).c.fd, (<Notices>notices).tell)
             (<Notices>notices)._precede(loop)
+        (<Notices>notices).thread = get_ident()  # outlets are made where the loop runs
         return <Notices>notices
 
     cdef _precede(self, loop):
@@ -210,11 +212,25 @@ cdef class Notices:
         close = loop.close
 
         def detach_and_close():
-            with nogil:
-                hb_notices_close(self.c)
+            self._detach_all()
             close()
 
         loop.close = detach_and_close
+
+    cdef _detach_all(self):
+        cdef hb_outlet *c
+        cdef Outlet outlet
+        while True:
+            c = hb_notices_first(self.c)
+            if c == NULL:
+                break
+            outlet = <Outlet>c.owner if c.owner != NULL else None  # as in `tell`
+            hb_outlet_drop(c)
+            if outlet is None:  # another thread is about to let go of it
+                break
+            outlet.detach()
+        with nogil:
+            hb_notices_close(self.c)
 
     def tell(self):
         cdef hb_outlet *c
@@ -263,7 +279,7 @@ cdef class Outlet:
         cdef hb_bounds bounds
         bounds.backlog = limits.max_backlog
         bounds.total_backlog = limits.max_total_backlog
-        bounds.stall_ms = <uint64_t>(limits.backlog_timeout * 1000)
+        bounds.stall_ms = <uint64_t>(min(limits.backlog_timeout, FOR_EVER) * 1000)
         self._counts = counters.native
         self._notices = Notices.of(loop)
         self.c = hb_outlet_new(descriptor, self._notices.c, self._counts.c, bounds, <void *>self)
@@ -366,7 +382,10 @@ cdef class Outlet:
         return True
 
     def control(self, bytes data):
-        return self._write(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), HB_CONTROL)
+        lock(self.c)
+        accepted = hb_outlet_control(self.c, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        pthread_mutex_unlock(&self.c.lock)
+        return accepted
 
     cdef bint _write(self, const char *start, size_t size, uint64_t channel):
         cdef hb_outlet *c = self.c
@@ -382,11 +401,6 @@ cdef class Outlet:
             accepted = hb_outlet_write(c, start, size, channel)
             pthread_mutex_unlock(&c.lock)
         return accepted
-
-    def pong(self, bytes data):
-        lock(self.c)
-        hb_outlet_pong(self.c, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-        pthread_mutex_unlock(&self.c.lock)
 
     def finish(self, bytes data):
         cdef const char *start = PyBytes_AS_STRING(data)

@@ -64,18 +64,18 @@ bool hb_backlog_begin(hb_backlog *backlog, hb_frame *frame, uint64_t channel, si
     return true;
 }
 
-bool hb_backlog_put_pong(hb_backlog *backlog, hb_frame *pong) {
+bool hb_backlog_put_control(hb_backlog *backlog, hb_frame *frame) {
     for (uint32_t i = backlog->sent ? 1 : 0; i < backlog->count; i++) {
         hb_waiting *waiting = at(backlog, i);
-        if (waiting->channel == HB_CONTROL && waiting->frame->bytes[0] == pong->bytes[0]) {
+        if (waiting->channel == HB_CONTROL && waiting->frame->bytes[0] == frame->bytes[0]) {
             less(backlog, waiting->frame->size);
-            more(backlog, pong->size);
+            more(backlog, frame->size);
             hb_frame_drop(waiting->frame);
-            waiting->frame = hb_frame_keep(pong);
+            waiting->frame = hb_frame_keep(frame);
             return true;
         }
     }
-    return push(backlog, pong, HB_CONTROL);
+    return push(backlog, frame, HB_CONTROL);
 }
 
 static enum hb_cause excess(const hb_backlog *backlog, size_t size, const hb_bounds *bounds) {

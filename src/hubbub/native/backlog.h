@@ -51,8 +51,8 @@ hb_outcome hb_backlog_add(hb_backlog *backlog, hb_frame *frame, uint64_t channel
                           const hb_bounds *bounds);
 // Lets the rest of a frame wait of which `sent` bytes have gone. Only for an empty backlog; false without memory.
 bool hb_backlog_begin(hb_backlog *backlog, hb_frame *frame, uint64_t channel, size_t sent);
-// Lets a pong wait in place of one that waits already: RFC 6455, section 5.5.3. False without memory.
-bool hb_backlog_put_pong(hb_backlog *backlog, hb_frame *pong);
+// Lets a ping or pong wait in place of one that waits already: RFC 6455, section 5.5.3. False without memory.
+bool hb_backlog_put_control(hb_backlog *backlog, hb_frame *frame);
 
 // The next bytes to send: at most `most` pieces and about `most_bytes`. Returns the number of pieces.
 int hb_backlog_pieces(const hb_backlog *backlog, struct iovec *pieces, int most, size_t most_bytes);

@@ -90,6 +90,13 @@ void hb_notices_detach(hb_notices *notices, struct hb_outlet *outlet) {
     pthread_mutex_unlock(&notices->lock);
 }
 
+struct hb_outlet *hb_notices_first(hb_notices *notices) {
+    pthread_mutex_lock(&notices->lock);
+    hb_outlet *outlet = notices->attached ? hb_outlet_keep(notices->attached) : NULL;
+    pthread_mutex_unlock(&notices->lock);
+    return outlet;
+}
+
 void hb_notices_close(hb_notices *notices) {
     pthread_mutex_lock(&notices->lock);
     notices->closed = true;

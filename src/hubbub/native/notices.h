@@ -24,6 +24,8 @@ void hb_notices_drop(hb_notices *notices);
 // The loop is about to be closed, and with it the descriptors of its connections: detaches all outlets.
 void hb_notices_close(hb_notices *notices);
 
+// An outlet that is not detached, with a reference for the caller; NULL if there is none.
+struct hb_outlet *hb_notices_first(hb_notices *notices);
 void hb_notices_attach(hb_notices *notices, struct hb_outlet *outlet);
 void hb_notices_detach(hb_notices *notices, struct hb_outlet *outlet);  // with the outlet's lock held
 

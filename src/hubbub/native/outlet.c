@@ -229,14 +229,13 @@ bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t 
     return accepted;
 }
 
-void hb_outlet_pong(hb_outlet *outlet, const void *data, size_t size) {
-    if (!outlet->backlog) {
-        hb_outlet_write(outlet, data, size, HB_CONTROL);
-        return;
-    }
+bool hb_outlet_control(hb_outlet *outlet, const void *data, size_t size) {
+    if (!outlet->backlog) return hb_outlet_write(outlet, data, size, HB_CONTROL);
     hb_frame *frame = outlet->open ? hb_frame_new(data, size) : NULL;
-    if (frame && hb_backlog_put_pong(outlet->backlog, frame)) settle(outlet);
+    bool put = frame && hb_backlog_put_control(outlet->backlog, frame);
+    if (put) settle(outlet);
     hb_frame_drop(frame);
+    return put;
 }
 
 bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size) {

@@ -68,7 +68,8 @@ size_t hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t coun
                          uint64_t *sends);
 // Sends one frame straight from the caller's bytes, and copies them only if they have to wait. Whether it was accepted.
 bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t channel);
-void hb_outlet_pong(hb_outlet *outlet, const void *data, size_t size);
+// Sends a ping or pong. Of those that wait only the latest does. Whether it was accepted.
+bool hb_outlet_control(hb_outlet *outlet, const void *data, size_t size);
 // The last frame, after what waits; then HB_FLUSHED. False if the outlet was finished before.
 bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size);
 // The connection is gone: nothing is written from here on.

@@ -326,7 +326,7 @@ class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
             self._peer_closed(event)
         elif self._within_rate(control=True) and isinstance(event, Ping):
             self.context.pings += 1
-            self.outlet.pong(pong(event.payload))
+            self.outlet.control(pong(event.payload))
 
     def _within_rate(self, *, control: bool) -> bool:
         limits, second = self.context.limits, int(self.context.loop.time())

@@ -83,9 +83,9 @@ def test_control_frames_pass_every_limit() -> None:
 
 def test_only_the_latest_pong_waits() -> None:
     waiting = backlog(Overflow.DISCONNECT)
-    waiting.put_pong(b"\x8a\x011")
+    waiting.put_control(b"\x8a\x011")
     waiting.add(Waiting(b"\x89\x00", None, control=True))
-    waiting.put_pong(b"\x8a\x0222")
+    waiting.put_control(b"\x8a\x0222")
     assert waiting.size == 6
     assert drain(waiting) == [b"\x8a\x0222", b"\x89\x00"]
 

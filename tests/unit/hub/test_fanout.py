@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -10,8 +11,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 import hubbub
 from hubbub import Hub, Limits
@@ -145,3 +148,26 @@ def test_writers_and_poller_live_again_in_a_forked_process() -> None:
         timeout=30,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_hub_hears_that_a_loop_was_closed_with_connections_open(new_loop: Any) -> None:
+    hub, loop = Hub(), new_loop()
+
+    async def join() -> PairSocket:
+        user = PairSocket()
+        assert hub.join("room", user)
+        return user
+
+    user = loop.run_until_complete(join())
+    loop.close()
+    assert not user.outlet.open
+    assert (hub.count("room"), hub.statistics().connections, hub.broadcast("room", "x")) == (0, 0, 0)
+
+
+async def test_a_timeout_that_never_comes_is_one() -> None:
+    user = PairSocket(Limits(backlog_timeout=math.inf))
+    user.block()
+    assert user.outlet.write(hubbub.text("patience"))
+    await user.unblock()
+    await until(lambda: user.texts == ["patience"])

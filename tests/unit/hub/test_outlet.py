@@ -119,10 +119,11 @@ async def test_only_the_answer_to_the_latest_ping_waits(new_socket: NewSocket) -
     user.block()
     user.outlet.write(TEXT)
     for number in range(1000):
-        user.outlet.pong(b"\x8a\x04%04d" % number)
-    assert user.outlet.buffered == 16
+        user.outlet.control(b"\x8a\x04%04d" % number)
+        user.outlet.control(b"\x89\x00")  # nor do pings of the program's own pile up
+    assert user.outlet.buffered == 18
     await user.unblock()
-    assert user.taken.endswith(b"\x8a\x040999")
+    assert user.taken.endswith(b"\x8a\x040999\x89\x00")
 
 
 async def test_the_owner_is_told_when_the_last_frame_has_left(new_socket: NewSocket) -> None:
