@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+# What is tested once more in pure Python: all that goes through connections, outlets and mailboxes.
+PURE_TESTS := tests/unit/hub tests/unit/server tests/attack tests/integration/test_channels.py \
+	tests/integration/test_handlers.py tests/integration/test_asgi.py tests/integration/test_asgi_channels.py \
+	tests/integration/test_timeouts.py tests/integration/test_transports.py tests/integration/test_supervision.py
 FUZZ_SECONDS ?= 60
 # What the compiled parts are made of: when one of these changes they are built again.
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.pyx)
@@ -16,8 +20,12 @@ help: ## list the targets
 demo: $(VENV)/serve.stamp ## chat in the browser at http://127.0.0.1:4545
 	@$(BIN)/hubbub demo
 
-test: $(VENV)/dev.stamp ## all tests; those whose browser or Node is missing are skipped and say so
+test: $(VENV)/dev.stamp ## all tests, then those of both twins in pure Python; what is missing is skipped and said
 	@$(BIN)/python -m pytest $(TESTS)
+	@if $(BIN)/python -c 'import sys; from hubbub import native; sys.exit(not native.active())'; then \
+		echo "once more in pure Python, without the compiled part:"; \
+		HUBBUB_NATIVE=0 $(BIN)/python -m pytest $(PURE_TESTS); \
+	fi
 
 check: $(VENV)/dev.stamp ## ruff, mypy --strict, pyright
 	@$(BIN)/ruff check
