@@ -44,6 +44,18 @@ async def test_each_call_to_the_kernel_is_counted() -> None:
     assert hub.statistics().deliveries == 200
 
 
+async def test_of_a_batch_that_fits_in_part_that_part_is_counted() -> None:
+    hub = Hub(overflow="drop-newest")
+    user = PairSocket(Limits(max_backlog=30))
+    hub.join("room", user)
+    user.block()
+    for number in range(5):
+        hub.broadcast("room", f"{number:08}")  # ten bytes as a frame
+    await until(lambda: user.drops)
+    statistics = hub.statistics()
+    assert (statistics.deliveries, statistics.bytes, statistics.drops) == (3, 30, {"overflow": 2})
+
+
 def broadcast_as_the_last_act(hub: Hub, loop: asyncio.AbstractEventLoop, message: str) -> None:
     """On an event loop that stops in the same turn: what was left for its end does not happen."""
     loop.call_soon(hub.broadcast, "room", message)
