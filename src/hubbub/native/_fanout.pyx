@@ -611,11 +611,15 @@ cdef class Shard:
         if c == NULL:
             raise MemoryError
         cdef bytes data
-        for form in range(1, 8):
-            if self.forms[form]:
-                data = frame.encoded(form + 8)
-                if data is not wire:
-                    c.forms[form] = hb_frame_new(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        try:
+            for form in range(1, 8):
+                if self.forms[form]:
+                    data = frame.encoded(form + 8)
+                    if data is not wire:
+                        c.forms[form] = hb_frame_new(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        except BaseException:
+            hb_entry_drop(c)
+            raise
         return c
 
 
