@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 
 from hubbub.errors import Misuse
@@ -10,6 +11,7 @@ __all__ = ["Limits"]
 
 KIB = 1024
 MIB = 1024 * KIB
+MOST = sys.maxsize // 2  # of a size or count: sums of two fit into what compiled code counts with
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +98,8 @@ class Limits:
             value = getattr(self, field.name)
             if value is not None and not value > 0:
                 raise Misuse(f"Limits.{field.name} must be above zero, not {value!r}")
+            if value is not None and value > MOST and str(field.type).startswith("int"):
+                object.__setattr__(self, field.name, MOST)
         if self.max_total_backlog < self.max_backlog:
             raise Misuse(
                 f"Limits.max_total_backlog ({self.max_total_backlog}) is below max_backlog ({self.max_backlog}):"

@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,13 @@ def test_limits_are_frozen_and_checked_when_made() -> None:
                 hubbub.Limits(**{name: value})
     with pytest.raises(hubbub.Misuse, match="one slow socket"):
         hubbub.Limits(max_backlog=100, max_total_backlog=99)
+
+
+@pytest.mark.parametrize("huge", [10**30, math.inf])
+def test_a_limit_that_nothing_reaches_is_one_that_compiled_code_can_hold(huge: Any) -> None:
+    limits = hubbub.Limits(max_total_backlog=huge, max_mailbox=huge, max_message_rate=huge, backlog_timeout=huge)
+    assert limits.max_total_backlog == limits.max_mailbox == limits.max_message_rate == sys.maxsize // 2
+    assert limits.backlog_timeout == huge
 
 
 @pytest.mark.parametrize(

@@ -100,25 +100,30 @@ cdef class Notices:
         close = loop.close
 
         def detach_and_close():
-            self._detach_all()
+            if not loop.is_running():  # or it refuses, and goes on
+                # A loop that is collected instead has no members, which would keep it; and the collector may run on a
+                # thread that has a hub's lock. Its weak references have been cleared by then.
+                if loop in _notices_of:
+                    self._detach_all()
+                with nogil:
+                    hb_notices_close(self.c)
             close()
 
         loop.close = detach_and_close
 
     cdef _detach_all(self):
+        """Through each Outlet, which tells its hubs."""
         cdef hb_outlet *c
         cdef Outlet outlet
-        while True:
-            c = hb_notices_first(self.c)
-            if c == NULL:
-                break
+        while (c := hb_notices_first(self.c)) != NULL:
             outlet = <Outlet>c.owner if c.owner != NULL else None  # as in `tell`
+            if outlet is not None:
+                outlet.detach()
+            else:  # another thread is about to let go of it
+                lock(c)
+                hb_outlet_detach(c)
+                pthread_mutex_unlock(&c.lock)
             hb_outlet_drop(c)
-            if outlet is None:  # another thread is about to let go of it
-                break
-            outlet.detach()
-        with nogil:
-            hb_notices_close(self.c)
 
     def tell(self):
         cdef hb_outlet *c
@@ -494,11 +499,15 @@ cdef class Shard:
         if c == NULL:
             raise MemoryError
         cdef bytes data
-        for form in range(1, 8):
-            if self.forms[form]:
-                data = frame.encoded(form + 8)
-                if data is not wire:
-                    c.forms[form] = hb_frame_new(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        try:
+            for form in range(1, 8):
+                if self.forms[form]:
+                    data = frame.encoded(form + 8)
+                    if data is not wire:
+                        c.forms[form] = hb_frame_new(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        except BaseException:
+            hb_entry_drop(c)
+            raise
         return c
 
 

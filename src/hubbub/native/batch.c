@@ -60,47 +60,39 @@ static bool excluded(const hb_batch *batch, uint64_t id) {
     return false;
 }
 
-typedef struct tally {
-    uint64_t deliveries, sends, bytes;
-} tally;
-
-// To a member that has been given a part already, or that some messages exclude. With its outlet's lock held.
-static void serve_some(hb_batch *batch, hb_member *member, uint64_t channel, tally *tally) {
-    hb_outlet *outlet = member->outlet;
-    hb_frame **frames = batch->frames[outlet->form], **some = malloc(batch->count * sizeof *some);
-    if (!some) {
-        hb_outlet_cut(outlet, HB_CUT_ERROR);
-        return;
-    }
-    size_t count = 0, size = 0;
+// The messages that a member is still to be given, put into `some` unless that is NULL. Returns how many.
+static size_t pending(const hb_batch *batch, const hb_member *member, hb_frame **some) {
+    const hb_outlet *outlet = member->outlet;
+    size_t count = 0;
     for (size_t i = member->cursor > batch->start ? (size_t)(member->cursor - batch->start) : 0; i < batch->count; i++) {
         if (hb_entry_excludes(batch->entries[i], outlet->id)) continue;
-        some[count++] = frames[i];
-        size += frames[i]->size;
+        if (some) some[count] = batch->frames[outlet->form][i];
+        count++;
     }
-    if (count) {
-        size_t accepted = hb_outlet_deliver(outlet, some, count, NULL, channel, &tally->sends);
-        tally->deliveries += accepted;
-        if (accepted) tally->bytes += size;
-    }
+    return count;
+}
+
+// To a member that has been given a part already, or that some messages exclude. With its outlet's lock held.
+static void serve_some(hb_batch *batch, hb_member *member, uint64_t channel, hb_tally *tally) {
+    hb_frame **some = malloc(batch->count * sizeof *some);
+    size_t count = pending(batch, member, some);
+    if (!some) hb_outlet_lose(member->outlet, count);
+    else if (count) hb_outlet_deliver(member->outlet, some, count, NULL, channel, tally);
     free(some);
 }
 
-static void serve(hb_batch *batch, hb_member *member, uint64_t channel, tally *tally) {
+static void serve(hb_batch *batch, hb_member *member, uint64_t channel, hb_tally *tally) {
     hb_outlet *outlet = member->outlet;
     pthread_mutex_lock(&outlet->lock);
     unsigned form = outlet->form;
     if (member->cursor >= batch->end) {
         // given before, or gone
     } else if (!batch->frames[form] && !prepare(batch, form)) {
-        hb_outlet_cut(outlet, HB_CUT_ERROR);
+        hb_outlet_lose(outlet, pending(batch, member, NULL));
     } else if (member->cursor > batch->start || (batch->excludes && excluded(batch, outlet->id))) {
         serve_some(batch, member, channel, tally);
     } else {
-        size_t accepted = hb_outlet_deliver(outlet, batch->frames[form], batch->count, batch->joined[form], channel,
-                                            &tally->sends);
-        tally->deliveries += accepted;
-        if (accepted && batch->joined[form]) tally->bytes += batch->joined[form]->size;
+        hb_outlet_deliver(outlet, batch->frames[form], batch->count, batch->joined[form], channel, tally);
     }
     if (member->cursor < batch->end) member->cursor = batch->end;
     pthread_mutex_unlock(&outlet->lock);
@@ -117,7 +109,7 @@ static inline void foresee(hb_member **members, size_t index) {
 }
 
 void hb_batch_serve(hb_batch *batch, hb_member **members, uint64_t channel, hb_counts *counts) {
-    tally tally = {0};
+    hb_tally tally = {0};
     size_t most = HB_SLICE_SIZE / (batch->size ? batch->size : 1);
     if (most > HB_SLICE_SENDS) most = HB_SLICE_SENDS;
     if (most < 1) most = 1;
@@ -126,7 +118,5 @@ void hb_batch_serve(hb_batch *batch, hb_member **members, uint64_t channel, hb_c
         foresee(members, index);
         serve(batch, members[index], channel, &tally);
     }
-    hb_count(&counts->deliveries, tally.deliveries);
-    hb_count(&counts->sends, tally.sends);
-    hb_count(&counts->bytes, tally.bytes);
+    hb_counts_add(counts, tally);
 }

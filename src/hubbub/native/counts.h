@@ -21,4 +21,15 @@ static inline void hb_count(atomic_uint_fast64_t *count, uint64_t more) {
     atomic_fetch_add_explicit(count, more, memory_order_relaxed);
 }
 
+// What one thread counts during a slice of sends, to be added at its end.
+typedef struct hb_tally {
+    uint64_t deliveries, sends, bytes;
+} hb_tally;
+
+static inline void hb_counts_add(hb_counts *counts, hb_tally tally) {
+    hb_count(&counts->deliveries, tally.deliveries);
+    hb_count(&counts->sends, tally.sends);
+    hb_count(&counts->bytes, tally.bytes);
+}
+
 #endif

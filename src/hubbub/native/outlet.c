@@ -69,6 +69,11 @@ void hb_outlet_cut(hb_outlet *outlet, enum hb_cut cause) {
     tell(outlet, HB_CUT);
 }
 
+void hb_outlet_lose(hb_outlet *outlet, size_t messages) {
+    hb_count(&outlet->counts->drops[HB_ERROR], messages);
+    hb_outlet_cut(outlet, HB_CUT_ERROR);
+}
+
 // The backlog has changed: what follows from that.
 static void settle(hb_outlet *outlet) {
     if (outlet->backlog && !outlet->backlog->count) {
@@ -166,34 +171,44 @@ void hb_outlet_start(hb_outlet *outlet, unsigned form, hb_frame *greeting) {
     if (sent < greeting->size) wait_for_rest(outlet, greeting, HB_CONTROL, sent);
 }
 
-// What the kernel took of `joined` ends inside one of the frames: its rest waits, then those behind it.
-static size_t wait_from(hb_outlet *outlet, hb_frame *const *frames, size_t count, size_t sent, uint64_t channel) {
-    size_t i = 0;
-    while (sent >= frames[i]->size) sent -= frames[i++]->size;
-    size_t accepted = i;
-    if (sent && wait_for_rest(outlet, frames[i], channel, sent)) {
-        accepted++;
-        i++;
-    }
-    for (; i < count && outlet->open; i++) accepted += wait_for_room(outlet, frames[i], channel);
-    if (i < count) hb_count(&outlet->counts->drops[HB_CLOSED], count - i);
-    return accepted;
+static void take(hb_tally *tally, size_t messages, size_t bytes) {
+    tally->deliveries += messages;
+    tally->bytes += bytes;
 }
 
-size_t hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count, hb_frame *joined, uint64_t channel,
-                         uint64_t *sends) {
+// What the kernel took of all frames in a row ends inside one of them: its rest waits, then those behind it.
+static void wait_from(hb_outlet *outlet, hb_frame *const *frames, size_t count, size_t sent, uint64_t channel,
+                      hb_tally *tally) {
+    size_t i = 0;
+    for (; sent >= frames[i]->size; i++) {
+        sent -= frames[i]->size;
+        take(tally, 1, frames[i]->size);
+    }
+    if (sent && wait_for_rest(outlet, frames[i], channel, sent)) take(tally, 1, frames[i++]->size);
+    for (; i < count && outlet->open; i++) {
+        if (wait_for_room(outlet, frames[i], channel)) take(tally, 1, frames[i]->size);
+    }
+    hb_count(&outlet->counts->drops[HB_CLOSED], count - i);
+}
+
+void hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count, hb_frame *joined, uint64_t channel,
+                       hb_tally *tally) {
     if (!outlet->open || outlet->fd < 0) {
         hb_count(&outlet->counts->drops[HB_CLOSED], count);
-        return 0;
+        return;
     }
-    if (outlet->backlog) return wait_from(outlet, frames, count, 0, channel);
+    if (outlet->backlog) {
+        wait_from(outlet, frames, count, 0, channel, tally);
+        return;
+    }
     if (joined) {
-        ++*sends;
+        tally->sends++;
         size_t sent = send_now(outlet, joined->bytes, joined->size);
-        return sent == joined->size ? count : wait_from(outlet, frames, count, sent, channel);
+        if (sent == joined->size) take(tally, count, joined->size);
+        else wait_from(outlet, frames, count, sent, channel, tally);
+        return;
     }
-    size_t done = 0;
-    while (done < count) {
+    for (size_t done = 0; done < count;) {
         struct iovec pieces[PIECES];
         size_t some = count - done < PIECES ? count - done : PIECES, size = 0;
         for (size_t i = 0; i < some; i++) {
@@ -203,12 +218,15 @@ size_t hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t coun
         struct msghdr message = {.msg_iov = pieces, .msg_iovlen = some};
         ssize_t sent = sendmsg(outlet->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR) continue;
-        ++*sends;
+        tally->sends++;
         if (sent < 0) sent = busy() ? 0 : (ssize_t)size;
-        if ((size_t)sent < size) return done + wait_from(outlet, frames + done, count - done, (size_t)sent, channel);
+        if ((size_t)sent < size) {
+            wait_from(outlet, frames + done, count - done, (size_t)sent, channel, tally);
+            return;
+        }
+        take(tally, some, size);
         done += some;
     }
-    return count;
 }
 
 bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t channel) {
@@ -220,8 +238,7 @@ bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t 
     if (sent == size && !outlet->backlog) return true;
     hb_frame *frame = hb_frame_new(data, size);
     if (!frame) {
-        hb_count(&outlet->counts->drops[HB_ERROR], channel != HB_CONTROL);
-        hb_outlet_cut(outlet, HB_CUT_ERROR);
+        hb_outlet_lose(outlet, channel != HB_CONTROL);
         return false;
     }
     bool accepted = sent ? wait_for_rest(outlet, frame, channel, sent) : wait_for_room(outlet, frame, channel);

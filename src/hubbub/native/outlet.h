@@ -6,6 +6,7 @@
 // The descriptor belongs to the event loop's transport. An outlet is detached, under its lock, before that is closed, so that
 // no number that was given to somebody else since is ever written to: when the loop says that the connection is lost, which
 // it does before it closes the descriptor, and, for loops that are closed with connections open, when that begins.
+// `detach` comes before the last `drop`: the notices' list of outlets to detach names it without a reference.
 #ifndef HUBBUB_OUTLET_H
 #define HUBBUB_OUTLET_H
 
@@ -63,9 +64,9 @@ void hb_outlet_drop(hb_outlet *outlet);
 // Frames are accepted from here on; `greeting`, which may be NULL, goes out first, whatever waits.
 void hb_outlet_start(hb_outlet *outlet, unsigned form, hb_frame *greeting);
 // Sends messages of a channel, or HB_DIRECT ones. `joined` is all of them in one string of bytes, or NULL.
-// Returns how many were accepted; `sends` grows by the calls to the kernel.
-size_t hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count, hb_frame *joined, uint64_t channel,
-                         uint64_t *sends);
+// `tally` grows by what was accepted, and by the calls to the kernel.
+void hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count, hb_frame *joined, uint64_t channel,
+                       hb_tally *tally);
 // Sends one frame straight from the caller's bytes, and copies them only if they have to wait. Whether it was accepted.
 bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t channel);
 // Sends a ping or pong. Of those that wait only the latest does. Whether it was accepted.
@@ -77,6 +78,8 @@ void hb_outlet_detach(hb_outlet *outlet);
 // Gives the kernel what waits. For the poller. Returns whether something still waits.
 bool hb_outlet_flush(hb_outlet *outlet);
 void hb_outlet_cut(hb_outlet *outlet, enum hb_cut cause);
+// There is no memory to give it so many messages: they are counted, and it is cut, for what follows would overtake them.
+void hb_outlet_lose(hb_outlet *outlet, size_t messages);
 
 uint64_t hb_now_ms(void);  // monotonic
 

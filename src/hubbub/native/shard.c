@@ -140,26 +140,23 @@ static void give_pending(hb_member *member) {
     uint64_t end = atomic_load_explicit(&shard->end, memory_order_relaxed);
     size_t first = (size_t)(member->cursor > shard->start ? member->cursor - shard->start : 0), count = 0;
     hb_frame **frames = malloc((shard->count - first + 1) * sizeof *frames);
-    for (size_t i = first; frames && i < shard->count; i++) {
+    for (size_t i = first; i < shard->count; i++) {
         hb_entry *entry = shard->log[(shard->head + i) & (shard->capacity - 1)];
-        if (!hb_entry_excludes(entry, outlet->id)) frames[count++] = hb_frame_keep(hb_entry_frame(entry, outlet->form));
+        if (hb_entry_excludes(entry, outlet->id)) continue;
+        if (frames) frames[count] = hb_frame_keep(hb_entry_frame(entry, outlet->form));
+        count++;
     }
     pthread_mutex_unlock(&shard->lock);
-    if (!frames) {  // what follows would overtake what waits
-        hb_outlet_cut(outlet, HB_CUT_ERROR);
+    member->cursor = end;
+    if (!frames) {
+        hb_outlet_lose(outlet, count);
         return;
     }
-    member->cursor = end;
-    uint64_t sends = 0;
-    size_t bytes = 0;
-    for (size_t i = 0; i < count; i++) bytes += frames[i]->size;
-    size_t accepted = count ? hb_outlet_deliver(outlet, frames, count, NULL, shard->channel, &sends) : 0;
+    hb_tally tally = {0};
+    if (count) hb_outlet_deliver(outlet, frames, count, NULL, shard->channel, &tally);
     for (size_t i = 0; i < count; i++) hb_frame_drop(frames[i]);
     free(frames);
-    hb_counts *counts = hb_writers_counts(shard->writers);
-    hb_count(&counts->deliveries, accepted);
-    hb_count(&counts->sends, sends);
-    if (accepted) hb_count(&counts->bytes, bytes);
+    hb_counts_add(hb_writers_counts(shard->writers), tally);
 }
 
 void hb_outlet_catch_up(hb_outlet *outlet) {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import os
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,18 @@ async def test_each_call_to_the_kernel_is_counted() -> None:
     assert user.texts == [*map(str, range(200)), "after them"]
     assert hub.statistics().sends == 4  # of 64 pieces at most
     assert hub.statistics().deliveries == 200
+
+
+async def test_of_a_batch_that_fits_in_part_that_part_is_counted() -> None:
+    hub = Hub(overflow="drop-newest")
+    user = PairSocket(Limits(max_backlog=30))
+    hub.join("room", user)
+    user.block()
+    for number in range(5):
+        hub.broadcast("room", f"{number:08}")  # ten bytes as a frame
+    await until(lambda: user.drops)
+    statistics = hub.statistics()
+    assert (statistics.deliveries, statistics.bytes, statistics.drops) == (3, 30, {"overflow": 2})
 
 
 def broadcast_as_the_last_act(hub: Hub, loop: asyncio.AbstractEventLoop, message: str) -> None:
@@ -163,6 +177,42 @@ def test_a_hub_hears_that_a_loop_was_closed_with_connections_open(new_loop: Any)
     loop.close()
     assert not user.outlet.open
     assert (hub.count("room"), hub.statistics().connections, hub.broadcast("room", "x")) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+async def test_a_running_loop_refuses_to_be_closed_and_its_connections_live_on(new_loop: Any) -> None:
+    hub, loop = Hub(), new_loop()
+
+    async def close_it() -> None:
+        user = PairSocket()
+        hub.join("room", user)
+        with pytest.raises(RuntimeError, match="running"):
+            loop.close()
+        assert user.outlet.write(hubbub.text("still here"))
+        assert user.texts == ["still here"]
+
+    try:
+        await asyncio.to_thread(loop.run_until_complete, close_it())
+    finally:
+        loop.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed event loop")
+def test_a_loop_that_is_collected_waits_for_no_hub() -> None:
+    hub, loop = Hub(), asyncio.new_event_loop()
+
+    async def adopt() -> None:
+        hub.adopt(PairSocket().outlet)
+
+    loop.run_until_complete(adopt())
+    user, collected = PairSocket.open.pop(), weakref.ref(loop)
+    ends = user._ours, user._peers
+    with hub._lock:  # as a thread may that makes an object, which makes the collector run
+        del user, loop
+        gc.collect()
+    assert collected() is None
+    for end in ends:
+        end.close()
 
 
 async def test_a_timeout_that_never_comes_is_one() -> None:
