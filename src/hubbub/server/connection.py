@@ -52,11 +52,10 @@ class Phase(Enum):
 OPEN, CLOSING = Phase.OPEN, Phase.CLOSING  # asked for with every read: members of an Enum take a while to look up
 
 
-class Connection(asyncio.BufferedProtocol):
-    """One TCP, Unix or TLS connection."""
+class Connection(Deadlines, asyncio.BufferedProtocol):
+    """One TCP, Unix or TLS connection. It is its own Deadlines: one object less for each that idles."""
 
     __slots__ = (
-        "_deadlines",
         "_early",
         "_held",
         "_rate",
@@ -78,6 +77,7 @@ class Connection(asyncio.BufferedProtocol):
     socket: Socket
 
     def __init__(self, context: Context) -> None:
+        super().__init__()
         self.context: Context = context
         self.phase: Phase = Phase.HANDSHAKE
         self.due: int = 0  # the sweep's
@@ -88,7 +88,6 @@ class Connection(asyncio.BufferedProtocol):
         self._refusal = ""
         self._held = False  # not read, for those who build on it cannot keep up
         self._since = 0.0  # when the phase began
-        self._deadlines = Deadlines()
         self._rate: tuple[int, int, int] | None = None  # the second, and messages and control frames in it
 
     # What those who build on it answer to
@@ -130,7 +129,7 @@ class Connection(asyncio.BufferedProtocol):
         )
         self.transport.set_write_buffer_limits(high=1, low=0)  # whatever the kernel does not take at once pauses us
         self._enter(Phase.OPEN)
-        self._deadlines.seen = self._since
+        self.seen = self._since
         context.upgraded += 1
         self.socket.subprotocol = subprotocol
         self.outlet.start(None if agreed is None else agreed.server_window_bits, answer)
@@ -185,7 +184,7 @@ class Connection(asyncio.BufferedProtocol):
         """Read again after `hold`."""
         if self._held:
             self._held = False
-            self._deadlines.seen = self.context.sweep.now
+            self.seen = self.context.sweep.now
             if self.phase is Phase.OPEN:
                 self.transport.resume_reading()
 
@@ -249,11 +248,11 @@ class Connection(asyncio.BufferedProtocol):
         if hasattr(self, "outlet"):
             self.outlet.pause()
         now = self.context.sweep.now
-        self._deadlines.stall(now, self.transport.get_write_buffer_size())
+        self.stall(now, self.transport.get_write_buffer_size())
         self.context.sweep.at(self, now + self.context.limits.backlog_timeout)
 
     def resume_writing(self) -> None:
-        self._deadlines.stalled = 0.0
+        self.stalled = 0.0
         if hasattr(self, "outlet"):
             self.outlet.resume()
 
@@ -261,7 +260,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def received(self, data: bytes | memoryview) -> None:
         """Bytes from the peer; they may be overwritten after the call."""
-        self._deadlines.seen = self.context.sweep.now
+        self.seen = self.context.sweep.now
         phase = self.phase
         if phase is OPEN or phase is CLOSING:
             assert self._wire is not None
@@ -293,10 +292,9 @@ class Connection(asyncio.BufferedProtocol):
         self.requested(request)
 
     def _events(self, events: Iterable[Event]) -> None:
-        deadlines = self._deadlines
         for event in events:
             if type(event) is str or type(event) is bytes:
-                deadlines.unfinished = 0.0  # what is unfinished after this read has begun in it
+                self.unfinished = 0.0  # what is unfinished after this read has begun in it
                 if self.context.limits.max_message_rate is not None and not self._within_rate(control=False):
                     return
                 if self.phase is OPEN:
@@ -307,10 +305,10 @@ class Connection(asyncio.BufferedProtocol):
                 return
         assert self._wire is not None
         if not self._wire.partial:
-            deadlines.unfinished = 0.0
-        elif not deadlines.unfinished:
-            deadlines.unfinished = deadlines.seen
-            self.context.sweep.at(self, deadlines.seen + self.context.limits.message_timeout)
+            self.unfinished = 0.0
+        elif not self.unfinished:
+            self.unfinished = self.seen
+            self.context.sweep.at(self, self.seen + self.context.limits.message_timeout)
 
     def _control(self, event: Event) -> None:
         if isinstance(event, Failure):
@@ -409,10 +407,10 @@ class Connection(asyncio.BufferedProtocol):
         return None
 
     def _check_open(self, now: float) -> float | None:
-        limits, deadlines = self.context.limits, self._deadlines
+        limits = self.context.limits
         if self._held:
-            deadlines.excuse(now)
-        due, again = deadlines.check(now, limits, self.transport.get_write_buffer_size())
+            self.excuse(now)
+        due, again = self.judge(now, limits, self.transport.get_write_buffer_size())
         match due:
             case Due.NOTHING:
                 return again
