@@ -127,7 +127,6 @@ class Connection(Deadlines, asyncio.BufferedProtocol):
         self._wire = Protocol(
             max_message_size=limits.max_message_size, max_fragments=limits.max_fragments, agreed=agreed
         )
-        self.transport.set_write_buffer_limits(high=1, low=0)  # whatever the kernel does not take at once pauses us
         self._enter(Phase.OPEN)
         self.seen = self._since
         context.upgraded += 1
