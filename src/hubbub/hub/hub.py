@@ -19,6 +19,7 @@ from hubbub import native
 from hubbub.errors import LimitReached, Misuse, Overloaded
 from hubbub.hub.backlog import Overflow
 from hubbub.hub.channel import Channel, Member, Pool, Sharding
+from hubbub.hub.memberships import among, every, with_one, without
 from hubbub.hub.outlet import OUTLETS, AnyOutlet, Outlet, total_backlog
 from hubbub.hub.statistics import Counters, Statistics, fanout
 from hubbub.hub.writers import Writers
@@ -105,16 +106,15 @@ class Hub:
             if not was_open:
                 return False
             known = self._channels.get(channel)
-            if known is not None and outlet.memberships is not None and known in outlet.memberships:
+            if known is not None and among(outlet.memberships, known) is not None:
                 return False
             self._check_counts(known, outlet)
             if known is None:
                 known = Channel(self, channel, shards, self._most_shards)
             self._adopt(outlet)
             self._channels[channel] = known
-            if outlet.memberships is None:
-                outlet.memberships = {}
-            outlet.memberships[known] = known.join(socket, meta, self._pools[type(outlet)])
+            member = known.join(socket, meta, self._pools[type(outlet)])
+            outlet.memberships = with_one(outlet.memberships, member)
             self._memberships += 1
             if outlet.open:
                 return True
@@ -143,13 +143,13 @@ class Hub:
         outlet = _outlet(socket)
         with self._lock:
             known = self._channels.get(channel)
-            return known is not None and bool(outlet.memberships) and known in outlet.memberships  # type: ignore[operator]
+            return known is not None and among(outlet.memberships, known) is not None
 
     def channels_of(self, socket: Any) -> list[Any]:
         """The ids of the channels that the socket is a member of, in the order in which it joined them."""
         outlet = _outlet(socket)
         with self._lock:
-            return [channel.id for channel in outlet.memberships or () if channel.hub is self]
+            return [member.shard.channel.id for member in self._of(outlet)]
 
     def count(self, channel: Hashable) -> int:
         """How many members the channel has; 0 if there is no such channel."""
@@ -196,7 +196,7 @@ class Hub:
                 return 0
             handed = known.count
             if excluded:
-                handed -= sum(known in (outlet.memberships or ()) for outlet in excluded)
+                handed -= sum(among(outlet.memberships, known) is not None for outlet in excluded)
             if not handed:
                 return 0
             known.post(message, excluded)
@@ -244,8 +244,8 @@ class Hub:
             return
         with self._lock:
             queue, memberships = self._writers.queue, outlet.memberships
-            if len(memberships) <= len(queue):
-                waiting = [member for channel, member in memberships.items() if channel.hub is self]
+            if not isinstance(memberships, dict) or len(memberships) <= len(queue):
+                waiting = self._of(outlet)
             else:
                 waiting = [m for s in queue if (m := memberships.get(s.channel)) is not None and m.shard is s]
             for member in waiting:
@@ -279,13 +279,14 @@ class Hub:
         if channel is None and len(self._channels) >= self.limits.max_channels:
             raise LimitReached(f"the hub has {self.limits.max_channels} channels (Limits.max_channels)")
         most = self.limits.max_channels_per_socket
-        if most is not None and len(outlet.memberships or ()) >= most:
+        if most is not None and len(every(outlet.memberships)) >= most:
             raise LimitReached(f"the socket is in {most} channels (Limits.max_channels_per_socket)")
 
     def _leave(self, channel: Channel, outlet: AnyOutlet) -> bool:
-        member = outlet.memberships.pop(channel, None) if outlet.memberships else None
+        member = among(outlet.memberships, channel)
         if member is None:
             return False
+        outlet.memberships = without(outlet.memberships, member)
         channel.leave(member)
         self._memberships -= 1
         if not channel.count and self._channels.get(channel.id) is channel:
@@ -293,10 +294,13 @@ class Hub:
         return True
 
     def _leave_all(self, outlet: AnyOutlet) -> int:
-        mine = [channel for channel in outlet.memberships or () if channel.hub is self]
-        for channel in mine:
-            self._leave(channel, outlet)
+        mine = self._of(outlet)
+        for member in mine:
+            self._leave(member.shard.channel, outlet)
         return len(mine)
+
+    def _of(self, outlet: AnyOutlet) -> list[Member]:
+        return [member for member in every(outlet.memberships) if member.shard.channel.hub is self]
 
     def _has_room(self, channel: Channel, message: Frame) -> bool:
         return self._full_shard(channel, len(message.wire)) is None

@@ -27,8 +27,8 @@ from hubbub.logs import logger
 from hubbub.wire import Frame, frame
 
 if TYPE_CHECKING:
-    from hubbub.hub.channel import Channel, Member
     from hubbub.hub.hub import Hub
+    from hubbub.hub.memberships import Memberships
     from hubbub.native._fanout import Outlet as CompiledOutlet
 
 __all__ = ["OUTLETS", "AnyOutlet", "Outlet", "Owner", "Sink", "outlet_for", "total_backlog"]
@@ -108,7 +108,7 @@ class Outlet:
         self.counters: Counters = counters
         self.overflow: Overflow = Overflow.DISCONNECT
         self.hubs: tuple[Hub, ...] = ()
-        self.memberships: dict[Channel, Member] | None = None
+        self.memberships: Memberships = None
 
     def start(self, form: int | None, greeting: bytes) -> None:
         """The connection is up: the greeting goes out, and frames are accepted from here on, in that form."""
@@ -316,6 +316,7 @@ def outlet_for(
     if fanout is not None and socket is not None and transport.get_extra_info("sslcontext") is None:
         compiled: CompiledOutlet = fanout.Outlet(socket.fileno(), owner, loop, limits, counters)
         return compiled
+    transport.set_write_buffer_limits(high=1, low=0)  # whatever the kernel does not take at once pauses us
     return Outlet(transport, owner, loop, limits, counters)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from hubbub.hub.channel import Channel, Member
 from hubbub.hub.hub import Hub
+from hubbub.hub.memberships import Memberships
 from hubbub.hub.outlet import AnyOutlet, Owner
 from hubbub.hub.statistics import Counters
 from hubbub.limits import Limits
@@ -53,7 +54,7 @@ class Outlet:
         self, descriptor: int, owner: Owner, loop: asyncio.AbstractEventLoop, limits: Limits, counters: Counters
     ) -> None: ...
     hubs: tuple[Hub, ...]
-    memberships: dict[Channel, Member] | None
+    memberships: Memberships
     overflow: str
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...

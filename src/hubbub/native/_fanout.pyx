@@ -165,7 +165,7 @@ cdef class Outlet:
     cdef Notices _notices
     cdef readonly object loop
     cdef public tuple hubs
-    cdef public dict memberships
+    cdef public object memberships
     cdef object _form
 
     def __cinit__(self, int descriptor, object owner, object loop, object limits, object counters):

@@ -52,15 +52,14 @@ class Phase(Enum):
 OPEN, CLOSING = Phase.OPEN, Phase.CLOSING  # asked for with every read: members of an Enum take a while to look up
 
 
-class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
-    """One TCP, Unix or TLS connection.
+class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
+    """One TCP, Unix or TLS connection. It is its own Deadlines: one object less for each that idles.
 
     It is both kinds of protocols: asyncio reads into the buffer that all connections share, and uvloop, which has such
     a buffer of its own, hands over a copy of what it read, which is quicker there than to ask for ours.
     """
 
     __slots__ = (
-        "_deadlines",
         "_early",
         "_held",
         "_rate",
@@ -82,6 +81,7 @@ class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
     socket: Socket
 
     def __init__(self, context: Context) -> None:
+        super().__init__()
         self.context: Context = context
         self.phase: Phase = Phase.HANDSHAKE
         self.due: int = 0  # the sweep's
@@ -92,7 +92,6 @@ class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         self._refusal = ""
         self._held = False  # not read, for those who build on it cannot keep up
         self._since = 0.0  # when the phase began
-        self._deadlines = Deadlines()
         self._rate: tuple[int, int, int] | None = None  # the second, and messages and control frames in it
 
     # What those who build on it answer to
@@ -132,9 +131,8 @@ class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         self._wire = Protocol(
             max_message_size=limits.max_message_size, max_fragments=limits.max_fragments, agreed=agreed
         )
-        self.transport.set_write_buffer_limits(high=1, low=0)  # whatever the kernel does not take at once pauses us
         self._enter(Phase.OPEN)
-        self._deadlines.seen = self._since
+        self.seen = self._since
         context.upgraded += 1
         self.socket.subprotocol = subprotocol
         self.outlet.start(None if agreed is None else agreed.server_window_bits, answer)
@@ -189,7 +187,7 @@ class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         """Read again after `hold`."""
         if self._held:
             self._held = False
-            self._deadlines.seen = self.context.sweep.now
+            self.seen = self.context.sweep.now
             if self.phase is Phase.OPEN:
                 self.transport.resume_reading()
 
@@ -256,11 +254,11 @@ class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         if hasattr(self, "outlet"):
             self.outlet.pause()
         now = self.context.sweep.now
-        self._deadlines.stall(now, self.transport.get_write_buffer_size())
+        self.stall(now, self.transport.get_write_buffer_size())
         self.context.sweep.at(self, now + self.context.limits.backlog_timeout)
 
     def resume_writing(self) -> None:
-        self._deadlines.stalled = 0.0
+        self.stalled = 0.0
         if hasattr(self, "outlet"):
             self.outlet.resume()
 
@@ -268,7 +266,7 @@ class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def received(self, data: bytes | memoryview) -> None:
         """Bytes from the peer; they may be overwritten after the call."""
-        self._deadlines.seen = self.context.sweep.now
+        self.seen = self.context.sweep.now
         phase = self.phase
         if phase is OPEN or phase is CLOSING:
             assert self._wire is not None
@@ -300,10 +298,9 @@ class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         self.requested(request)
 
     def _events(self, events: Iterable[Event]) -> None:
-        deadlines = self._deadlines
         for event in events:
             if type(event) is str or type(event) is bytes:
-                deadlines.unfinished = 0.0  # what is unfinished after this read has begun in it
+                self.unfinished = 0.0  # what is unfinished after this read has begun in it
                 if self.context.limits.max_message_rate is not None and not self._within_rate(control=False):
                     return
                 if self.phase is OPEN:
@@ -314,10 +311,10 @@ class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
                 return
         assert self._wire is not None
         if not self._wire.partial:
-            deadlines.unfinished = 0.0
-        elif not deadlines.unfinished:
-            deadlines.unfinished = deadlines.seen
-            self.context.sweep.at(self, deadlines.seen + self.context.limits.message_timeout)
+            self.unfinished = 0.0
+        elif not self.unfinished:
+            self.unfinished = self.seen
+            self.context.sweep.at(self, self.seen + self.context.limits.message_timeout)
 
     def _control(self, event: Event) -> None:
         if isinstance(event, Failure):
@@ -416,10 +413,10 @@ class Connection(asyncio.BufferedProtocol, asyncio.Protocol):
         return None
 
     def _check_open(self, now: float) -> float | None:
-        limits, deadlines = self.context.limits, self._deadlines
+        limits = self.context.limits
         if self._held:
-            deadlines.excuse(now)
-        due, again = deadlines.check(now, limits, self.transport.get_write_buffer_size())
+            self.excuse(now)
+        due, again = self.judge(now, limits, self.transport.get_write_buffer_size())
         match due:
             case Due.NOTHING:
                 return again

@@ -72,7 +72,7 @@ class Context:
         self.log: PeerLog = PeerLog(limits.max_log_rate)
         self.sweep: Sweep = Sweep(_tick(limits), loop.time)
         self.view: memoryview = memoryview(bytearray(READ_SIZE))
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}  # as an ordered set, in half the memory of one
         self.tasks: set[asyncio.Task[Any]] = set()  # asynchronous callbacks under way
         self.accepted: int = 0
         self.upgraded: int = 0
@@ -108,7 +108,7 @@ class Context:
     def admit(self, connection: Connection) -> str:
         """Count a new connection. Returns why it is to be refused, or an empty string."""
         self.accepted += 1
-        self.connections.add(connection)
+        self.connections[connection] = None
         if self.stopping:
             return "shutdown"
         if len(self.connections) > self._most:
@@ -130,7 +130,7 @@ class Context:
 
     def release(self, connection: Connection) -> None:
         """The connection is gone."""
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         if self.limits.max_connections_per_address is not None:
             address = connection.address()
             self._per_address[address] -= 1

@@ -49,7 +49,7 @@ class Deadlines:
         if self.unfinished:
             self.unfinished = now
 
-    def check(self, now: float, limits: Limits, left: int) -> Verdict:
+    def judge(self, now: float, limits: Limits, left: int) -> Verdict:
         """What is due.
 
         Args:

@@ -33,7 +33,7 @@ class Sweep:
     __slots__ = ("_buckets", "_clock", "_next", "interval", "now")
 
     def __init__(self, interval: float, clock: Callable[[], float]) -> None:
-        self._buckets: dict[int, set[Swept]] = {}
+        self._buckets: dict[int, dict[Swept, None]] = {}  # dicts as sets, in half the memory of those
         self._clock = clock
         self.interval: float = interval
         self.now: float = clock()  # as of the latest tick: what connections read instead of a clock
@@ -47,12 +47,12 @@ class Sweep:
                 return
             self.remove(connection)
         connection.due = tick
-        self._buckets.setdefault(tick, set()).add(connection)
+        self._buckets.setdefault(tick, {})[connection] = None
 
     def remove(self, connection: Swept) -> None:
         bucket = self._buckets.get(connection.due)
         if bucket is not None:
-            bucket.discard(connection)
+            bucket.pop(connection, None)
         connection.due = 0
 
     async def run(self) -> None:
@@ -70,7 +70,7 @@ class Sweep:
             for count in range(len(bucket) if bucket else 0):
                 if not bucket:
                     break
-                connection = bucket.pop()
+                connection, _ = bucket.popitem()
                 connection.due = 0
                 again = connection.check(now)
                 if again is not None:

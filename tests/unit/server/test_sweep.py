@@ -116,23 +116,23 @@ def test_what_is_due(setting: dict[str, float], now: float, due: Due, again: flo
     deadlines = Deadlines()
     for name, value in setting.items():
         setattr(deadlines, name, value)
-    assert deadlines.check(now, LIMITS, left=0) == (due, again)
+    assert deadlines.judge(now, LIMITS, left=0) == (due, again)
 
 
 def test_a_kernel_that_takes_some_bytes_has_its_time_anew() -> None:
     deadlines = Deadlines()
     deadlines.seen = 100
     deadlines.stall(100, 5000)
-    assert deadlines.check(104, LIMITS, left=4000).again == 109
-    assert deadlines.check(108, LIMITS, left=4000).due is Due.NOTHING
-    assert deadlines.check(109, LIMITS, left=4000).due is Due.STALLED
+    assert deadlines.judge(104, LIMITS, left=4000).again == 109
+    assert deadlines.judge(108, LIMITS, left=4000).due is Due.NOTHING
+    assert deadlines.judge(109, LIMITS, left=4000).due is Due.STALLED
 
 
 def test_silence_of_one_that_is_not_read_is_not_held_against_it() -> None:
     deadlines = Deadlines()
     deadlines.seen, deadlines.pinged, deadlines.unfinished = 100, 125, 90
     deadlines.excuse(200)
-    assert deadlines.check(200, LIMITS, left=0) == (Due.NOTHING, 225)
+    assert deadlines.judge(200, LIMITS, left=0) == (Due.NOTHING, 225)
 
 
 class Source:
