@@ -89,7 +89,7 @@ def _native() -> Finding:
     return Finding(
         "frames and fan-out",
         shown,
-        "broadcasts cost several times as much, and use one core: install a C compiler and Python's headers (Debian: gcc"
+        "broadcasts cost several times as much, on one core: install a C compiler and Python's headers (Debian: gcc"
         " python3-dev), then hubbub once more, with pip install --force-reinstall --no-cache-dir --no-deps hubbub",
     )
 
