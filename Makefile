@@ -22,10 +22,14 @@ demo: $(VENV)/serve.stamp ## chat in the browser at http://127.0.0.1:4545
 
 test: $(VENV)/dev.stamp ## all tests, then those of both twins in pure Python; what is missing is skipped and said
 	@$(BIN)/python -m pytest $(TESTS)
+ifeq ($(TESTS),tests)
 	@if $(BIN)/python -c 'import sys; from hubbub import native; sys.exit(not native.active())'; then \
-		echo "once more in pure Python, without the compiled part:"; \
+		echo "once more in pure Python, what the compiled part has a twin for:"; \
 		HUBBUB_NATIVE=0 $(BIN)/python -m pytest $(PURE_TESTS); \
+	else \
+		echo "not once more in pure Python, for that was it: HUBBUB_NATIVE=0, or nothing could be compiled here"; \
 	fi
+endif
 
 check: $(VENV)/dev.stamp ## ruff, mypy --strict, pyright
 	@$(BIN)/ruff check

@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "asgi": COMMON | {"wire", "hub", "server"},
     "load": {"errors", "logs", "wire"},
     "demo": {"", "asgi", "supervision"},
-    "cli": {"", "errors", "asgi", "server", "native", "load", "logs", "demo"},
+    "cli": {"", "errors", "asgi", "hub", "server", "native", "load", "logs", "demo"},
     "__main__": {"errors", "cli"},
     "": {"errors", "hub", "limits", "server", "wire"},
 }

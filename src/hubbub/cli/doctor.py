@@ -18,6 +18,8 @@ from rich.table import Table
 
 from hubbub import Misuse, native
 from hubbub.cli.options import version
+from hubbub.hub import cores
+from hubbub.hub.statistics import fanout
 from hubbub.server import event_loop
 
 __all__ = ["Finding", "doctor", "findings"]
@@ -40,6 +42,7 @@ def findings() -> Iterator[Finding]:
     yield Finding("Python", f"{platform.python_implementation()} {platform.python_version()}")
     yield _event_loop()
     yield _native()
+    yield _writers()
     for package, what in (
         ("uvicorn", "serving ASGI applications"),
         ("websockets", "hubbub connect"),
@@ -86,8 +89,15 @@ def _native() -> Finding:
     return Finding(
         "frames and fan-out",
         shown,
-        "install a C compiler and Python's headers (Debian: gcc python3-dev), then hubbub once more",
+        "broadcasts cost several times as much, on one core: install a C compiler and Python's headers (Debian: gcc"
+        " python3-dev), then hubbub once more, with pip install --force-reinstall --no-cache-dir --no-deps hubbub",
     )
+
+
+def _writers() -> Finding:
+    if fanout is None:
+        return Finding("writers", "the event loop alone, on one core")
+    return Finding("writers", f"at most {cores()} for a hub: one for each core that this process may use")
 
 
 def _package(name: str, what: str) -> Finding:

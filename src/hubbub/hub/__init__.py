@@ -8,7 +8,7 @@ Everything but `Hub`, `Member`, `Overflow` and `Statistics` is for this library 
 
 from hubbub.hub.backlog import Overflow
 from hubbub.hub.channel import Member
-from hubbub.hub.hub import Hub
+from hubbub.hub.hub import Hub, cores
 from hubbub.hub.outlet import AnyOutlet, Outlet, Owner, Sink, outlet_for
 from hubbub.hub.statistics import Counters, Statistics
 
@@ -22,5 +22,6 @@ __all__ = [
     "Owner",
     "Sink",
     "Statistics",
+    "cores",
     "outlet_for",
 ]

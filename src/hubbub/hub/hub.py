@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hubbub.hub.channel import Shard
     from hubbub.hub.mailbox import Mailbox
 
-__all__ = ["Hub"]
+__all__ = ["Hub", "cores"]
 
 _NOBODY: frozenset[AnyOutlet] = frozenset()
 
@@ -61,7 +61,7 @@ class Hub:
         limits: Limits | None = None,
     ) -> None:
         if max_writers is None:
-            max_writers = max(writers, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+            max_writers = max(writers, cores())
         if not 1 <= writers <= max_writers:
             raise Misuse(f"a pool has 1 <= writers <= max_writers, not {writers} and {max_writers}")
         native.active()  # or refuse to start
@@ -329,6 +329,11 @@ class Hub:
                     f" {limits.max_mailbox_size} bytes waiting: {advice}"
                 )
             full.wait_for_room(size, limits.max_mailbox, limits.max_mailbox_size, remaining, self._lock)
+
+
+def cores() -> int:
+    """Cores that this process may use, and so the writers of a hub unless it is told otherwise."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def _outlet(socket: Any) -> AnyOutlet:
