@@ -128,7 +128,7 @@ class Channel:
         if not ours:
             ours = [pool.shard(self) for _ in range(self._at_first)]
             self.shards += ours
-        shard = min(ours, key=lambda shard: len(shard.members))
+        shard = ours[0] if len(ours) == 1 else min(ours, key=lambda shard: len(shard.members))
         if len(shard.members) >= pool.shard_size and len(ours) < self._most_shards:
             shard = pool.shard(self)
             self.shards.append(shard)
