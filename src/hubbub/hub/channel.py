@@ -32,7 +32,7 @@ class Member:
         self.meta: Any = meta
         self.outlet: Any = socket.outlet  # of the kind that the shard's writers write to
         self.shard: Shard = shard
-        self.index: int = 0  # these two are the shard's: where it stands in `members`,
+        self.index: int = 0  # these two are the shard's: where it stands in `members` (a compiled cursor knows it),
         self.cursor: Any = 0  # and what of the mailbox it has been given
         shard.add(self)
 
