@@ -32,7 +32,7 @@ class Member:
         self.meta: Any = meta
         self.outlet: Any = socket.outlet  # of the kind that the shard's writers write to
         self.shard: Shard = shard
-        self.index: int = 0  # these two are the shard's: where it stands in `members`,
+        self.index: int = 0  # these two are the shard's: where it stands in `members` (a compiled cursor knows it),
         self.cursor: Any = 0  # and what of the mailbox it has been given
         shard.add(self)
 
@@ -121,7 +121,7 @@ class Channel:
         if not ours:
             ours = [pool.shard(self) for _ in range(self._at_first)]
             self.shards += ours
-        shard = min(ours, key=lambda shard: len(shard.members))
+        shard = ours[0] if len(ours) == 1 else min(ours, key=lambda shard: len(shard.members))
         if len(shard.members) >= pool.shard_size and len(ours) < self._most_shards:
             shard = pool.shard(self)
             self.shards.append(shard)

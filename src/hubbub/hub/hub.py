@@ -111,9 +111,9 @@ class Hub:
             self._check_counts(known, outlet)
             if known is None:
                 known = Channel(self, channel, shards, self._most_shards)
-            self._adopt(outlet)
+            pool = self._adopt(outlet)
             self._channels[channel] = known
-            member = known.join(socket, meta, self._pools[type(outlet)])
+            member = known.join(socket, meta, pool)
             outlet.memberships = with_one(outlet.memberships, member)
             self._memberships += 1
             if outlet.open:
@@ -261,13 +261,15 @@ class Hub:
 
     # With the lock held
 
-    def _adopt(self, outlet: AnyOutlet) -> None:
+    def _adopt(self, outlet: AnyOutlet) -> Pool:
         if self not in outlet.hubs:
             outlet.hubs = (*outlet.hubs, self) if outlet.hubs else self._alone
             outlet.overflow = self.overflow
             outlet.count_in(self.counters)
             self._connections += 1
-        self._pools[type(outlet)].attach(outlet.loop)
+        pool = self._pools[type(outlet)]
+        pool.attach(outlet.loop)
+        return pool
 
     def _forget(self, outlet: AnyOutlet) -> None:
         self._leave_all(outlet)

@@ -349,9 +349,10 @@ cdef class Outlet:
 
 
 cdef class Cursor:
-    """A member's place in its shard."""
+    """A member's place in its shard: in its mailbox, and in its list of members."""
 
     cdef hb_member *c
+    cdef Py_ssize_t index
 
     def __dealloc__(self):
         if self.c != NULL:
@@ -427,8 +428,8 @@ cdef class Shard:
         if cursor.c == NULL:
             raise MemoryError
         self.forms[outlet.c.form] += 1
+        cursor.index = len(self.members)
         member.cursor = cursor
-        member.index = len(self.members)
         self.members.append(member)
 
     def remove(self, member):
@@ -441,8 +442,8 @@ cdef class Shard:
         self.forms[outlet.c.form] -= 1
         last = self.members.pop()
         if last is not member:
-            self.members[member.index] = last
-            last.index = member.index
+            self.members[cursor.index] = last
+            (<Cursor>last.cursor).index = cursor.index
 
     def has_room(self, size_t size, size_t most, size_t most_size):
         return hb_shard_has_room(self.c, size, most, most_size)

@@ -49,7 +49,8 @@ class Phase(Enum):
     LOST = "gone"
 
 
-OPEN, CLOSING = Phase.OPEN, Phase.CLOSING  # asked for with every read: members of an Enum take a while to look up
+# Asked for with every connection or read: members of an Enum take a while to look up.
+HANDSHAKE, DECIDING, OPEN, CLOSING = Phase.HANDSHAKE, Phase.DECIDING, Phase.OPEN, Phase.CLOSING
 
 
 class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
@@ -83,7 +84,7 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context: Context = context
-        self.phase: Phase = Phase.HANDSHAKE
+        self.phase: Phase = HANDSHAKE
         self.due: int = 0  # the sweep's
         self.reason: Closed | None = None  # why it ends, as soon as that is known
         self._reader: HandshakeReader | None = None
@@ -131,8 +132,8 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         self._wire = Protocol(
             max_message_size=limits.max_message_size, max_fragments=limits.max_fragments, agreed=agreed
         )
-        self._enter(Phase.OPEN)
-        self.seen = self._since
+        self.phase = OPEN
+        self._since = self.seen = context.sweep.now
         context.upgraded += 1
         self.socket.subprotocol = subprotocol
         self.outlet.start(None if agreed is None else agreed.server_window_bits, answer)
@@ -271,9 +272,9 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         if phase is OPEN or phase is CLOSING:
             assert self._wire is not None
             self._events(self._wire.receive(data))
-        elif phase is Phase.HANDSHAKE:
+        elif phase is HANDSHAKE:
             self._handshake(data)
-        elif phase is Phase.DECIDING:
+        elif phase is DECIDING:
             self._early += data
             if len(self._early) >= EARLY:
                 self.transport.pause_reading()
@@ -290,7 +291,7 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
             return self.refuse(503, self._refusal)
         self._early = self._reader.rest
         self._reader = None
-        self.phase = Phase.DECIDING
+        self.phase = DECIDING
         context = self.context
         self.outlet = outlet_for(self.transport, self, context.loop, context.limits, context.counters)
         self.socket = Socket(self, self.outlet)
@@ -385,10 +386,10 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
             self.transport.close()
 
     def _enter(self, phase: Phase) -> None:
+        """The end begins, in one way or another."""
         self.phase = phase
         self._since = self.context.sweep.now
-        if phase is not Phase.OPEN:
-            self.context.sweep.at(self, self._since + self.context.limits.close_timeout)
+        self.context.sweep.at(self, self._since + self.context.limits.close_timeout)
 
     # The sweep's call
 

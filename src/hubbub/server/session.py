@@ -47,10 +47,10 @@ class Session(Connection):
             result = handler.handshake(request)
         except Exception as error:
             return self._refused(error)
-        if isinstance(result, Awaitable):
-            self._start(self._decide(request, result))
-        else:
+        if result is None or not isinstance(result, Awaitable):
             self._accepted(request, result)
+        else:
+            self._start(self._decide(request, result))
 
     async def _decide(self, request: Request, result: Awaitable[str | None]) -> None:
         try:

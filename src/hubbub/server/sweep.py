@@ -30,7 +30,7 @@ class Sweep:
         clock: seconds, monotonic.
     """
 
-    __slots__ = ("_buckets", "_clock", "_next", "interval", "now")
+    __slots__ = ("_buckets", "_clock", "_latest", "_next", "interval", "now")
 
     def __init__(self, interval: float, clock: Callable[[], float]) -> None:
         self._buckets: dict[int, dict[Swept, None]] = {}  # dicts as sets, in half the memory of those
@@ -38,6 +38,7 @@ class Sweep:
         self.interval: float = interval
         self.now: float = clock()  # as of the latest tick: what connections read instead of a clock
         self._next = int(self.now / interval)
+        self._latest = 0  # the tick that was given to a connection last
 
     def at(self, connection: Swept, due: float) -> None:
         """Look at the connection at that time, unless it is to be looked at before."""
@@ -46,7 +47,9 @@ class Sweep:
             if connection.due <= tick:
                 return
             self.remove(connection)
-        connection.due = tick
+        if tick != self._latest:
+            self._latest = tick
+        connection.due = tick = self._latest  # the same object: one for each connection would take 32 bytes
         self._buckets.setdefault(tick, {})[connection] = None
 
     def remove(self, connection: Swept) -> None:

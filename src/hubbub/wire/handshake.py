@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha1
 from http import HTTPStatus
 from typing import Any
 
@@ -207,8 +207,8 @@ def _is_key(key: str) -> bool:
 
 def accept_key(key: str) -> str:
     """The value of `Sec-WebSocket-Accept`: section 4.2.2, item 5."""
-    digest = hashlib.sha1(key.encode("latin-1") + GUID, usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode("ascii")
+    digest = sha1(key.encode("latin-1") + GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False).decode("ascii")
 
 
 def accept(

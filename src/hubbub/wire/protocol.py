@@ -31,6 +31,9 @@ class State(Enum):
     LOST = "lost"  # the stream ended without the peer's close frame
 
 
+OPEN = State.OPEN  # what every connection begins with: members of an Enum take a while to look up
+
+
 class Trigger(Enum):
     MESSAGE = "message or ping or pong"
     PEER_CLOSE = "peer's close frame"
@@ -90,7 +93,7 @@ class Protocol:
 
     def __init__(self, *, max_message_size: int, max_fragments: int, agreed: Agreed | None = None) -> None:
         self._reader = Reader(max_message_size=max_message_size, max_fragments=max_fragments, agreed=agreed)
-        self.state: State = State.OPEN
+        self.state: State = OPEN
         self._listens = True  # what the table says of messages in this state: looking it up costs more than a read
 
     def receive(self, data: bytes | memoryview) -> list[Event]:
