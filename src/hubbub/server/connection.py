@@ -80,6 +80,9 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
     transport: asyncio.Transport
     outlet: AnyOutlet
     socket: Socket
+    seen: float  # these three are of Deadlines: said again, for who checks types looks at one class at a time
+    stalled: float
+    unfinished: float
 
     def __init__(self, context: Context) -> None:
         super().__init__()
