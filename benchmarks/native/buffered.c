@@ -10,9 +10,12 @@
 enum { SAMPLE = 16, ROOM = 64 * 1024 };  // bytes that surely fit into a socket that nobody reads
 static const uint64_t PATIENCE = 10000000000u;  // ns
 
+// Sleeps through most of what the last one took, and only then looks often: whoever looks takes a core from the server.
 static bool wait_for(int bytes) {
-    struct timespec nap = {.tv_nsec = 20000};
-    uint64_t limit = now_ns() + PATIENCE;
+    static uint64_t took;
+    uint64_t began = now_ns(), limit = began + PATIENCE;
+    struct timespec most = {.tv_nsec = (long)(took < 100000000 ? took * 3 / 4 : 0)}, nap = {.tv_nsec = 20000};
+    nanosleep(&most, NULL);
     for (int i = options.members - 1; i >= 0; i -= SAMPLE) {
         int have = 0;
         while (ioctl(members[i].fd, FIONREAD, &have) == 0 && have < bytes) {
@@ -20,6 +23,7 @@ static bool wait_for(int bytes) {
             nanosleep(&nap, NULL);
         }
     }
+    took = now_ns() - began;
     return true;
 }
 
