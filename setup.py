@@ -22,14 +22,15 @@ EXTENSIONS = {  # the binding, and the C sources that are linked into it
     "_codec": ["utf8.c", "codec.c", "head.c"],
     "_fanout": [
         f"{name}.c"
-        for name in ("frame", "counts", "backlog", "outlet", "notices", "poller", "shard", "batch", "writers")
+        for name in ("frame", "counts", "backlog", "outlet", "notices", "poller", "shard", "batch", "turn", "writers")
     ],
+    "_reactor": [],
 }
 FLAGS = ["-std=gnu11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"]
 if sys.platform == "linux":
     FLAGS.append("-fno-plt")  # of ELF
 else:
-    del EXTENSIONS["_fanout"]  # it is made of epoll and eventfd
+    del EXTENSIONS["_fanout"], EXTENSIONS["_reactor"]  # they are made of epoll and eventfd
 GENERATED = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]  # what Cython's own output is full of
 PROBE = "#include <Python.h>\nPyMODINIT_FUNC PyInit_probe(void) { return NULL; }\n"
 

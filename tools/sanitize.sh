@@ -54,7 +54,7 @@ fanout() {
     name=$1 sanitizers=$2
     shift 2
     core=
-    for part in frame counts backlog outlet notices poller shard batch writers; do
+    for part in frame counts backlog outlet notices poller shard batch turn writers; do
         core="$core src/hubbub/native/$part.c"
     done
     program "$name" "$sanitizers" -D_GNU_SOURCE -Wno-shadow "$@" $core

@@ -140,7 +140,7 @@ static void *make_pools(void *unused) {
         int ends[40][2];
         for (unsigned i = 0; i < 40; i++) {
             if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends[i])) FAIL("no socketpair");
-            outlets[i] = hb_outlet_new(ends[i][0], loop, counts, (hb_bounds){1 << 20, 64 << 20, 1000}, NULL);
+            outlets[i] = hb_outlet_new(ends[i][0], false, loop, counts, (hb_bounds){1 << 20, 64 << 20, 1000}, NULL);
             if (i % 2) close(ends[i][1]);  // the others do not read
             pthread_mutex_lock(&outlets[i]->lock);
             hb_outlet_start(outlets[i], HB_PLAIN, NULL);
@@ -148,7 +148,7 @@ static void *make_pools(void *unused) {
             members[i] = hb_member_join(shard, outlets[i]);
         }
         for (uint32_t posts = chance(&actor, 400); posts; posts--) {
-            if (hb_shard_post(shard, entry, false) == HB_POST_WAKES) hb_writers_queue(pool, shard);
+            if (hb_shard_post(shard, entry, NULL) == HB_POST_WAKES) hb_writers_queue(pool, shard);
         }
         hb_entry_drop(entry);
         if (chance(&actor, 2)) hb_notices_close(loop);

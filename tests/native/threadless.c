@@ -21,13 +21,13 @@ int main(void) {
     hb_notices *notices = hb_notices_new();
     hb_writers *writers = hb_writers_new(1, 2, counts);
     hb_shard *shard = hb_shard_new(writers, 1);
-    hb_outlet *outlet = hb_outlet_new(ends[0], notices, counts, (hb_bounds){1 << 20, 1 << 20, 1000}, NULL);
+    hb_outlet *outlet = hb_outlet_new(ends[0], false, notices, counts, (hb_bounds){1 << 20, 1 << 20, 1000}, NULL);
     hb_outlet_start(outlet, HB_PLAIN, NULL);
     hb_member *member = hb_member_join(shard, outlet);
     for (unsigned number = 0; number < 3; number++) {
         if (number == 2) pthread_setattr_default_np(&few);
         hb_entry *entry = hb_entry_new(hb_frame_new("message", 7), NULL, 0);
-        if (hb_shard_post(shard, entry, false) != HB_POST_WAKES) FAIL("message %u: nobody was to come, and none has", number);
+        if (hb_shard_post(shard, entry, NULL) != HB_POST_WAKES) FAIL("message %u: nobody was to come, and none has", number);
         hb_writers_queue(writers, shard);
         hb_entry_drop(entry);
         char message[8] = "";

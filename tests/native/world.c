@@ -82,7 +82,8 @@ bool open_connection(actor *actor, slot *slot) {
     slot->peer.lossless = policy == HB_DISCONNECT;
     hb_bounds bounds = {.backlog = chance(actor, 2) ? 4096 : 1 << 20, .total_backlog = 64 << 20};
     bounds.stall_ms = slot->temper == FAST || slot->temper == SLOW ? 4000 : 300;
-    slot->outlet = hb_outlet_new(ends[0], notices, slot->counts, bounds, slot);
+    slot->owned = chance(actor, 2);
+    slot->outlet = hb_outlet_new(ends[0], slot->owned, notices, slot->counts, bounds, slot);
     unsigned char greeting[200];
     write_frame(greeting, (head){.tag = PING, .size = sizeof greeting, .connection = last_connection});
     hb_frame *frame = hb_frame_new(greeting, sizeof greeting);
@@ -117,7 +118,7 @@ void close_connection(slot *slot, hb_outlet *expected) {
     pthread_mutex_lock(&outlet->lock);
     hb_outlet_detach(outlet);
     pthread_mutex_unlock(&outlet->lock);
-    close(slot->ours);  // at once, and while it is a member: strangers take the number now
+    if (!slot->owned) close(slot->ours);  // at once, and while it is a member: strangers take the number now
     pthread_mutex_lock(&hub);
     for (unsigned channel = 0; channel < CHANNELS; channel++) leave_locked(slot, channel);
     slot->phase = CLOSED;
@@ -234,7 +235,7 @@ void broadcast(actor *actor, unsigned id) {
     channel *channel = &channels[id];
     unsigned char data[FRAME_SIZE];
     bool deferred = chance(actor, 2);
-    if (actor->turn_count + SHARDS > TURN) end_turn(actor);
+    if (actor->turn.count > TURN) end_turn(actor);
     pthread_mutex_lock(&hub);
     if (!has_room(channel)) return;
     head head = {.tag = (uint8_t)id, .author = (uint8_t)actor->author, .number = ++channel->number};
@@ -248,19 +249,14 @@ void broadcast(actor *actor, unsigned id) {
     hb_entry *entry = hb_entry_new(hb_frame_new(data, head.size), excluded, count);
     for (unsigned i = 0; i < channel->shard_count; i++) {
         hb_shard *shard = channel->shards[i];
-        if (!channel->members[i] || hb_shard_post(shard, entry, deferred) != HB_POST_WAKES) continue;
-        if (deferred) actor->turn[actor->turn_count++] = hb_shard_keep(shard);
-        else hb_writers_queue(writers, shard);
+        if (!channel->members[i]) continue;
+        enum hb_posted posted = hb_shard_post(shard, entry, deferred ? &actor->turn : NULL);
+        if (posted == HB_POST_PROMISED) hb_turn_promise(&actor->turn, shard);
+        else if (posted == HB_POST_WAKES) hb_writers_queue(writers, shard);
     }
     hb_entry_drop(entry);
     actor->marks[id] = head.number;
     pthread_mutex_unlock(&hub);
 }
 
-void end_turn(actor *actor) {
-    for (size_t i = 0; i < actor->turn_count; i++) {
-        hb_writers_hand_over(writers, actor->turn[i]);
-        hb_shard_drop(actor->turn[i]);
-    }
-    actor->turn_count = 0;
-}
+void end_turn(actor *actor) { hb_turn_end(&actor->turn); }

@@ -4,6 +4,7 @@
 
 #include "peer.h"
 #include "shard.h"
+#include "turn.h"
 #include "writers.h"
 
 enum { SLOTS = 40, SHARDS = 4, TURN = 64 };
@@ -24,6 +25,7 @@ typedef struct slot {
     hb_outlet *outlet;
     hb_counts *counts;
     int ours, theirs;
+    bool owned;  // ours, by the outlet
     enum temper temper;
     hb_member *members[CHANNELS];
     unsigned shard_of[CHANNELS];
@@ -36,8 +38,7 @@ typedef struct actor {
     uint64_t state;            // of its random numbers
     uint64_t writes;           // numbers its direct writes
     uint64_t marks[CHANNELS];  // its latest broadcasts that exclude nobody
-    hb_shard *turn[TURN];      // to be handed over at the end of its turn
-    size_t turn_count;
+    hb_turn turn;              // whose end hands over what it posted
 } actor;
 
 extern pthread_mutex_t hub;  // as the hub's: guards channels and slots; taken before an outlet's

@@ -17,7 +17,7 @@ NATIVE = ROOT / "src" / "hubbub" / "native"
 NATIVE_TESTS = ROOT / "tests" / "native"
 CORE = [
     NATIVE / f"{name}.c"
-    for name in ("frame", "counts", "backlog", "outlet", "notices", "poller", "shard", "batch", "writers")
+    for name in ("frame", "counts", "backlog", "outlet", "notices", "poller", "shard", "batch", "turn", "writers")
 ]
 
 

@@ -70,7 +70,7 @@ cdef extern from "outlet.h" nogil:
         size_t buffered
         uint64_t id
         void *owner
-    hb_outlet *hb_outlet_new(int, hb_notices *, hb_counts *, hb_bounds, void *)
+    hb_outlet *hb_outlet_new(int, bint, hb_notices *, hb_counts *, hb_bounds, void *)
     void hb_outlet_drop(hb_outlet *)
     void hb_outlet_start(hb_outlet *, unsigned, hb_frame *)
     bint hb_outlet_write(hb_outlet *, const void *, size_t, uint64_t)
@@ -110,6 +110,25 @@ cdef extern from "shard.h" nogil:
     void hb_member_leave(hb_member *)
     bint hb_shard_has_room(hb_shard *, size_t, size_t, size_t)
     void hb_shard_wait_for_room(hb_shard *, size_t, size_t, size_t, double)
-    enum hb_posted: HB_NOT_POSTED, HB_POST_WAITS, HB_POST_WAKES
-    hb_posted hb_shard_post(hb_shard *, hb_entry *, bint)
+    enum hb_posted: HB_NOT_POSTED, HB_POST_WAITS, HB_POST_PROMISED, HB_POST_WAKES
+    hb_posted hb_shard_post(hb_shard *, hb_entry *, const void *)
     void hb_outlet_catch_up(hb_outlet *)
+
+
+cdef extern from "turn.h" nogil:
+    ctypedef struct hb_turn:
+        size_t count
+    hb_turn *hb_turn_now()
+    void hb_turn_begin(hb_turn *)
+    void hb_turn_end(hb_turn *)
+    void hb_turn_promise(hb_turn *, hb_shard *)
+    void hb_turn_free(hb_turn *)
+
+
+cdef class Turn:
+    """For the binding that reads sockets: what is posted while it does leaves together."""
+
+    cdef hb_turn c
+
+    cdef void begin(self) noexcept
+    cdef void end(self) noexcept

@@ -47,11 +47,18 @@ class Outlet:
 
     Args:
         descriptor: of a connected, non-blocking stream socket, which stays open until `detach`.
+        owned: `detach` closes it.
         owner: is called on `loop`.
     """
 
     def __init__(
-        self, descriptor: int, owner: Owner, loop: asyncio.AbstractEventLoop, limits: Limits, counters: Counters
+        self,
+        descriptor: int,
+        owner: Owner,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        counters: Counters,
+        owned: bool = False,
     ) -> None: ...
     hubs: tuple[Hub, ...]
     memberships: Memberships

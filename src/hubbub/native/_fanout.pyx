@@ -168,14 +168,14 @@ cdef class Outlet:
     cdef public object memberships
     cdef object _form
 
-    def __cinit__(self, int descriptor, object owner, object loop, object limits, object counters):
+    def __cinit__(self, int descriptor, object owner, object loop, object limits, object counters, bint owned=False):
         cdef hb_bounds bounds
         bounds.backlog = limits.max_backlog
         bounds.total_backlog = limits.max_total_backlog
         bounds.stall_ms = <uint64_t>(min(limits.backlog_timeout, FOR_EVER) * 1000)
         self._counts = counters.native
         self._notices = Notices.of(loop)
-        self.c = hb_outlet_new(descriptor, self._notices.c, self._counts.c, bounds, <void *>self)
+        self.c = hb_outlet_new(descriptor, owned, self._notices.c, self._counts.c, bounds, <void *>self)
         if self.c == NULL:
             raise OSError(errno, strerror(errno).decode())
         self._owner = owner
@@ -406,7 +406,7 @@ cdef class Shard:
     cdef readonly Writers writers
     cdef readonly object channel
     cdef readonly list members
-    cdef object _promise  # the event loop that is to hand it over
+    cdef object _promise  # the event loop that is to hand it over: no other one gets its address
     cdef int forms[8]
 
     def __cinit__(self, Writers writers, channel):
@@ -458,21 +458,20 @@ cdef class Shard:
 
     def post(self, frame, excluded):
         cdef hb_entry *c = self._entry(frame, excluded)
-        loop = asyncio._get_running_loop()
-        # Another loop than the one that is to hand it over does not rely on that: it may have been closed before.
-        cdef bint deferred = loop is not None and (self._promise is None or self._promise is loop)
-        cdef hb_posted posted = hb_shard_post(self.c, c, deferred)
+        cdef hb_turn *turn = hb_turn_now()
+        loop = asyncio._get_running_loop() if turn == NULL else None
+        cdef const void *promiser = turn if turn != NULL else <const void *>loop if loop is not None else NULL
+        cdef hb_posted posted = hb_shard_post(self.c, c, promiser)
         hb_entry_drop(c)
         if posted == HB_NOT_POSTED:
             raise MemoryError
-        if posted == HB_POST_WAITS:
-            return
-        if deferred:
+        if posted == HB_POST_WAKES:
+            hb_writers_queue(self.writers.c, self.c)
+        elif posted == HB_POST_PROMISED and turn != NULL:
+            hb_turn_promise(turn, self.c)
+        elif posted == HB_POST_PROMISED:
             self._promise = loop
             loop.call_soon(self._hand_over)
-        else:
-            self._promise = None
-            hb_writers_queue(self.writers.c, self.c)
 
     def _hand_over(self):
         self._promise = None
@@ -510,6 +509,21 @@ cdef class Shard:
             hb_entry_drop(c)
             raise
         return c
+
+
+cdef class Turn:
+    def __dealloc__(self):
+        hb_turn_free(&self.c)
+
+    cdef void begin(self) noexcept:
+        hb_turn_begin(&self.c)
+
+    cdef void end(self) noexcept:
+        if not self.c.count:
+            hb_turn_end(&self.c)
+        else:
+            with nogil:
+                hb_turn_end(&self.c)
 
 
 cdef object _pools = WeakKeyDictionary()

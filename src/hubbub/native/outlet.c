@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "poller.h"
 
@@ -17,10 +18,11 @@ uint64_t hb_now_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-hb_outlet *hb_outlet_new(int fd, hb_notices *notices, hb_counts *counts, hb_bounds bounds, void *owner) {
+hb_outlet *hb_outlet_new(int fd, bool owned, hb_notices *notices, hb_counts *counts, hb_bounds bounds, void *owner) {
     hb_outlet *outlet = calloc(1, sizeof *outlet);
     if (!outlet) return NULL;
     outlet->fd = fd;
+    outlet->owned = owned;
     atomic_init(&outlet->references, 1);
     pthread_mutex_init(&outlet->lock, NULL);
     outlet->counts = hb_counts_keep(counts);
@@ -268,6 +270,7 @@ void hb_outlet_detach(hb_outlet *outlet) {
     outlet->open = false;
     forget_backlog(outlet, HB_CLOSED);
     hb_poller_forget(outlet);
+    if (outlet->owned && outlet->fd >= 0) close(outlet->fd);
     outlet->fd = -1;
     hb_notices_detach(outlet->notices, outlet);
 }

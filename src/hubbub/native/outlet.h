@@ -3,9 +3,10 @@
 // Locks, in the order in which they may be taken: an outlet's, then a shard's, or the poller's, or the notices'. No thread
 // holds two outlets' or two shards' locks, and none waits for the interpreter's lock while it holds one of these.
 //
-// The descriptor belongs to the event loop's transport. An outlet is detached, under its lock, before that is closed, so that
-// no number that was given to somebody else since is ever written to: when the loop says that the connection is lost, which
-// it does before it closes the descriptor, and, for loops that are closed with connections open, when that begins.
+// An outlet is detached, under its lock, before its descriptor is closed, so that no number that was given to somebody else
+// since is ever written to. One that owns its descriptor closes it in that moment. Else it is the event loop's transport's,
+// and the outlet is detached when the loop says that the connection is lost, which it does before it closes the descriptor,
+// and, for loops that are closed with connections open, when that begins.
 // `detach` comes before the last `drop`: the notices' list of outlets to detach names it without a reference.
 #ifndef HUBBUB_OUTLET_H
 #define HUBBUB_OUTLET_H
@@ -30,6 +31,7 @@ typedef struct hb_outlet {
     atomic_uint_fast32_t references;
     pthread_mutex_t lock;  // guards what follows, up to the next blank line
     int fd;                // -1 from `detach` on
+    bool owned;            // the descriptor: `detach` closes it
     atomic_bool open;      // accepts frames; changed under the lock, read without it as well
     bool last;             // the last frame has been put
     bool telling;          // the loop wants to hear when the backlog is empty
@@ -54,8 +56,8 @@ typedef struct hb_outlet {
     struct hb_outlet *next_known, *previous_known;
 } hb_outlet;
 
-// For a connected, non-blocking stream socket. NULL without memory.
-hb_outlet *hb_outlet_new(int fd, hb_notices *notices, hb_counts *counts, hb_bounds bounds, void *owner);
+// For a connected, non-blocking stream socket, to be closed by `detach` if `owned`. NULL without memory.
+hb_outlet *hb_outlet_new(int fd, bool owned, hb_notices *notices, hb_counts *counts, hb_bounds bounds, void *owner);
 hb_outlet *hb_outlet_keep(hb_outlet *outlet);
 void hb_outlet_drop(hb_outlet *outlet);
 

@@ -218,7 +218,7 @@ static bool grow_log(hb_shard *shard) {
     return true;
 }
 
-enum hb_posted hb_shard_post(hb_shard *shard, hb_entry *entry, bool deferred) {
+enum hb_posted hb_shard_post(hb_shard *shard, hb_entry *entry, const void *promiser) {
     pthread_mutex_lock(&shard->lock);
     if (!grow_log(shard)) {
         pthread_mutex_unlock(&shard->lock);
@@ -230,10 +230,17 @@ enum hb_posted hb_shard_post(hb_shard *shard, hb_entry *entry, bool deferred) {
     // Released: whoever sees the number may take the lock and find the message.
     atomic_fetch_add_explicit(&shard->end, 1, memory_order_release);
     // No wake-up is lost: whoever makes the shard idle does so under this lock, having seen an empty log.
-    bool wakes = shard->state == HB_IDLE || (shard->state == HB_POSTED && !deferred);
-    if (wakes) shard->state = deferred ? HB_POSTED : HB_QUEUED;
+    enum hb_posted posted = HB_POST_WAITS;
+    if (shard->state == HB_IDLE && promiser) {
+        shard->state = HB_POSTED;
+        shard->promiser = promiser;
+        posted = HB_POST_PROMISED;
+    } else if (shard->state == HB_IDLE || (shard->state == HB_POSTED && shard->promiser != promiser)) {
+        shard->state = HB_QUEUED;
+        posted = HB_POST_WAKES;
+    }
     pthread_mutex_unlock(&shard->lock);
-    return wakes ? HB_POST_WAKES : HB_POST_WAITS;
+    return posted;
 }
 
 // Running

@@ -58,6 +58,7 @@ typedef struct hb_shard {
     pthread_cond_t room;         // the log has become shorter, and somebody waits for that
     unsigned waiting_for_room;
     enum hb_state state;
+    const void *promiser;        // who hands it over while it is HB_POSTED
     hb_entry **log;              // a ring
     size_t head, count, capacity, size;
     uint64_t start;              // number of the first message in it
@@ -85,13 +86,15 @@ bool hb_shard_has_room(hb_shard *shard, size_t size, size_t most, size_t most_si
 void hb_shard_wait_for_room(hb_shard *shard, size_t size, size_t most, size_t most_size, double seconds);
 
 enum hb_posted {
-    HB_NOT_POSTED,   // without memory
-    HB_POST_WAITS,   // somebody comes for it already
-    HB_POST_WAKES,   // it is the caller's to queue the shard, or to hand it over at the end of its turn if `deferred`
+    HB_NOT_POSTED,     // without memory
+    HB_POST_WAITS,     // somebody comes for it already
+    HB_POST_PROMISED,  // it is the caller's to hand the shard over at the end of its turn
+    HB_POST_WAKES,     // it is the caller's to queue the shard now
 };
 
-// Appends a message and keeps a reference to it.
-enum hb_posted hb_shard_post(hb_shard *shard, hb_entry *entry, bool deferred);
+// Appends a message and keeps a reference to it. `promiser` stands for the turn at whose end the caller will hand the shard
+// over; NULL: it has none. Nobody relies on another's promise, whose turn may be long, or whose loop may be gone.
+enum hb_posted hb_shard_post(hb_shard *shard, hb_entry *entry, const void *promiser);
 
 // Gives an outlet what waits for it in mailboxes, so that what follows cannot overtake it. With the outlet's lock held.
 void hb_outlet_catch_up(hb_outlet *outlet);
