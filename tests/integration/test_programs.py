@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import hubbub
+from hubbub import native
 from support.client import RawClient, encode
 from support.processes import running
 from support.serving import until
@@ -133,7 +134,9 @@ async def test_a_full_descriptor_table_costs_new_connections_only(loop: str, tmp
             await asyncio.sleep(1)
             share = (_cpu_seconds(process.pid) - spent) / (time.monotonic() - began)
             assert share < 0.5  # it waits instead of spinning
-            assert log.read_text().count("out of system resource") < 20  # and says so now and then
+            said = log.read_text()  # now and then, by us or by asyncio; uvloop accepts and drops, and says nothing
+            assert said.count("out of system resource") + said.count("Too many open files") < 20
+            assert "Too many open files" in said or not native.active()
             old.text("during")
             assert await old.read() == "during"
             for client in rush:

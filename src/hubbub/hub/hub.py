@@ -190,7 +190,7 @@ class Hub:
         excluded = _NOBODY if exclude is None else _outlets(exclude)
         with self._lock:
             known = self._channels.get(channel)
-            if known is not None and not self._has_room(known, message):
+            if known is not None and self._full_shard(known, len(message.wire)) is not None:
                 known = self._wait_for_room(channel, message, timeout)
             if known is None:
                 return 0
@@ -303,9 +303,6 @@ class Hub:
 
     def _of(self, outlet: AnyOutlet) -> list[Member]:
         return [member for member in every(outlet.memberships) if member.shard.channel.hub is self]
-
-    def _has_room(self, channel: Channel, message: Frame) -> bool:
-        return self._full_shard(channel, len(message.wire)) is None
 
     def _full_shard(self, channel: Channel, size: int) -> Shard | None:
         limits = self.limits

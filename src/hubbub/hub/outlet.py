@@ -18,7 +18,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, cast
 
 from hubbub.hub.backlog import TOTAL, Backlog, Overflow, Waiting
 from hubbub.hub.statistics import Counters, fanout
@@ -312,6 +312,12 @@ def outlet_for(
     transport: asyncio.Transport, owner: Owner, loop: asyncio.AbstractEventLoop, limits: Limits, counters: Counters
 ) -> AnyOutlet:
     """The outlet of a connection, the compiled one if it may be."""
+    give: Callable[[], None] | None = getattr(transport, "give", None)
+    if fanout is not None and give is not None:  # a compiled transport, whose descriptor the outlet takes over
+        descriptor: int = cast("Any", transport).fileno()
+        owning: CompiledOutlet = fanout.Outlet(descriptor, owner, loop, limits, counters, owned=True)
+        give()
+        return owning
     socket: Any = transport.get_extra_info("socket")
     if fanout is not None and socket is not None and transport.get_extra_info("sslcontext") is None:
         compiled: CompiledOutlet = fanout.Outlet(socket.fileno(), owner, loop, limits, counters)

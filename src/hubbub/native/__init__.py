@@ -18,7 +18,7 @@ from hubbub.errors import Misuse
 
 __all__ = ["active", "choose", "compiled", "describe"]
 
-MODULES = ("_codec", "_fanout") if sys.platform == "linux" else ("_codec",)  # the fan-out is made of epoll and eventfd
+MODULES = ("_codec", "_fanout", "_reactor") if sys.platform == "linux" else ("_codec",)  # the others are made of epoll
 
 
 def choose(environment: Mapping[str, str], built: bool) -> bool:

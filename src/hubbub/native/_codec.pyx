@@ -52,17 +52,6 @@ cdef extern from "codec.h":
         CODEC_CONTROL_FRAME
         CODEC_FAULTY
 
-    struct codec_unfinished:
-        uint8_t *data
-        size_t size
-        bint text, compressed, more_than_ascii
-
-    struct codec:
-        int64_t max_message_size, max_fragments
-        codec_unfinished *unfinished
-        uint8_t head_size
-        bint deflates
-
     struct codec_item:
         const uint8_t *data
         size_t size
@@ -138,10 +127,6 @@ cdef class Encoded:
 cdef class Reader:
     """Frames in, messages and control frames out: the twin of `hubbub.wire.reader.Reader`."""
 
-    cdef codec parser
-    cdef object inflater
-    cdef bint reading
-
     def __cinit__(self, *, max_message_size, max_fragments, agreed):
         self.parser.max_message_size = max(-1, min(max_message_size, INT64_MAX))
         self.parser.max_fragments = max(-1, min(max_fragments, INT64_MAX))
@@ -153,21 +138,30 @@ cdef class Reader:
 
     @property
     def unfinished(self):
+        return self.begun()
+
+    cdef bint begun(self) noexcept:
         return self.parser.head_size != 0 or self.parser.unfinished is not NULL
 
     def read(self, data, list received not None):
         cdef Py_buffer view
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            self.take(<const uint8_t *>view.buf, <size_t>view.len, received)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int take(self, const uint8_t *data, size_t size, list received) except -1:
         with cython.critical_section(self):
             if self.reading:  # inflation lets other threads run, and what it is for must stay as it is
                 raise Misuse("a Reader is read by one thread at a time")
-            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
             self.reading = True
             try:
-                if view.len:
-                    take(self, <const uint8_t *>view.buf, <size_t>view.len, received)
+                if size:
+                    take(self, data, size, received)
             finally:
                 self.reading = False
-                PyBuffer_Release(&view)
+        return 0
 
 
 def mask(data, bytes key not None):

@@ -24,6 +24,7 @@ from hubbub.wire import (
     HandshakeReader,
     Ping,
     Protocol,
+    Received,
     Request,
     accept,
     close,
@@ -56,8 +57,9 @@ HANDSHAKE, DECIDING, OPEN, CLOSING = Phase.HANDSHAKE, Phase.DECIDING, Phase.OPEN
 class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
     """One TCP, Unix or TLS connection. It is its own Deadlines: one object less for each that idles.
 
-    It is both kinds of protocols: asyncio reads into the buffer that all connections share, and uvloop, which has such
-    a buffer of its own, hands over a copy of what it read, which is quicker there than to ask for ours.
+    It answers to the compiled transport, by `received`, `whole` and `parsed`, and to a loop's own as both kinds of
+    protocols: asyncio reads into the buffer that all connections share, and uvloop, which has such a buffer of its own,
+    hands over a copy of what it read, which is quicker there than to ask for ours.
     """
 
     __slots__ = (
@@ -135,6 +137,8 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         self._wire = Protocol(
             max_message_size=limits.max_message_size, max_fragments=limits.max_fragments, agreed=agreed
         )
+        if (parse := getattr(self.transport, "parse", None)) is not None:
+            parse(self._wire.reader)
         self.phase = OPEN
         self._since = self.seen = context.sweep.now
         context.upgraded += 1
@@ -281,6 +285,21 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
             self._early += data
             if len(self._early) >= EARLY:
                 self.transport.pause_reading()
+
+    def whole(self, data: str | bytes) -> None:
+        """A read that was one message, where the transport has `Protocol.reader` read: the usual one, kept short."""
+        self.seen = self.context.sweep.now
+        if self.phase is OPEN and self.context.limits.max_message_rate is None:
+            self.message(data)
+        else:
+            self._events([data])
+
+    def parsed(self, received: list[Received], fault: PeerError | None) -> None:
+        """What any other read completed there, and what was wrong behind it."""
+        self.seen = self.context.sweep.now
+        if self.phase is OPEN or self.phase is CLOSING:
+            assert self._wire is not None
+            self._events(self._wire.complete(received, fault))
 
     def _handshake(self, data: bytes | memoryview) -> None:
         assert self._reader is not None

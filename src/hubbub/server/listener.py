@@ -10,16 +10,31 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from hubbub import native
 from hubbub.errors import Misuse
 from hubbub.logs import logger
 
-__all__ = ["Listener", "bind_tcp", "bind_unix"]
+if TYPE_CHECKING:
+    from hubbub.native._reactor import Acceptor, Reactor
+
+_reactor: Any = native.compiled("_reactor")
+
+__all__ = ["Listener", "bind_tcp", "bind_unix", "reactor_for"]
 
 BACKLOG = 4096  # connections that the kernel completes before we accept them; it caps this at net.core.somaxconn
 ACCEPTS = 1  # in a turn of asyncio's loop, which without descriptors logs, and comes back, once for each of them
 WATCH_INTERVAL = 0.5  # seconds between two looks at a listening socket
+PAUSE = 1.0  # seconds until the kernel is asked again after it could not accept
+
+
+def reactor_for(loop: asyncio.AbstractEventLoop, buffer: memoryview) -> Reactor | None:
+    """What reads plain sockets on that loop, into that buffer; None: nothing is compiled, and the loop reads them."""
+    if _reactor is None:
+        return None
+    reactor: Reactor = _reactor.Reactor(loop, buffer)
+    return reactor
 
 
 def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
@@ -104,7 +119,7 @@ class Listener:
         self,
         listening: socket.socket,
         bind: Callable[[], socket.socket] | None,
-        protocol: Callable[[], asyncio.BaseProtocol],
+        protocol: Callable[[], Any],
         tls: ssl.SSLContext | None,
         handshake_timeout: float,
     ) -> None:
@@ -113,7 +128,8 @@ class Listener:
         self._protocol = protocol
         self._tls = tls
         self._handshake_timeout = handshake_timeout
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | Acceptor | None = None  # who accepts
+        self._reactor: Reactor | None = None
         self._path = listening.getsockname() if listening.family == socket.AF_UNIX else None
         name: Any = listening.getsockname()
         self.address: Any = name[:2] if isinstance(name, tuple) else name
@@ -126,22 +142,37 @@ class Listener:
         host, port = self.address
         return f"ws{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
-    async def open(self) -> None:
+    async def open(self, reactor: Reactor | None) -> None:
         """Start to accept. Raises: OSError: somebody else listens there."""
-        loop = asyncio.get_running_loop()
         self.socket.listen(BACKLOG)  # by us, for uvloop closes a socket that cannot listen and says nothing
-        timeout = self._handshake_timeout if self._tls else None
         if self._path is None:
             # inherited by what it accepts; asyncio does it only for sockets that were made in a certain way
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._server = await loop.create_server(
-                self._protocol, sock=self.socket, backlog=ACCEPTS, ssl=self._tls, ssl_handshake_timeout=timeout
-            )
+        if reactor is None or self._tls is not None:
+            await self._open_on_loop()
         else:
-            self._server = await loop.create_unix_server(
-                self._protocol, sock=self.socket, backlog=ACCEPTS, ssl=self._tls, ssl_handshake_timeout=timeout
-            )
+            self._reactor = reactor
+            self.socket.setblocking(False)
+            acceptor: Acceptor = _reactor.Acceptor(reactor, self.socket.fileno(), self._protocol, self._cannot_accept)
+            acceptor.start()
+            self._server = acceptor
+
+    async def _open_on_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        timeout = self._handshake_timeout if self._tls else None
+        create = loop.create_server if self._path is None else loop.create_unix_server
+        self._server = await create(
+            self._protocol, sock=self.socket, backlog=ACCEPTS, ssl=self._tls, ssl_handshake_timeout=timeout
+        )
         self.socket.listen(BACKLOG)  # the loop has made that ACCEPTS
+
+    def _cannot_accept(self, error: OSError) -> None:
+        logger.error("cannot accept on %s: %s; trying again in %g s", self.url, error.strerror, PAUSE)
+        asyncio.get_running_loop().call_later(PAUSE, self._accept_again, cast("Acceptor", self._server))
+
+    def _accept_again(self, acceptor: Acceptor) -> None:
+        if acceptor is self._server and self.listening:
+            acceptor.start()
 
     async def watch(self) -> None:
         """Look after the socket for ever. Supervised: what it raises is logged, and it is started again."""
@@ -151,10 +182,9 @@ class Listener:
                     logger.error("the listening socket %s was lost; it came from outside: restart", self.address)
                     return
                 logger.error("the listening socket %s was lost; opening it again", self.address)
-                if self._server is not None:
-                    self._server.close()
+                self._stop()
                 self.socket = self._bind()
-                await self.open()
+                await self.open(self._reactor)
             await asyncio.sleep(WATCH_INTERVAL)
 
     @property
@@ -167,10 +197,15 @@ class Listener:
 
     def close(self) -> None:
         """Stop accepting."""
-        if self._server is not None:
-            self._server.close()
-        elif self._bind is not None:
-            self.socket.close()  # it was never opened
+        self._stop()
         if self._path and self._bind is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        elif self._bind is None:
+            return  # not ours before it was opened
+        self.socket.close()

@@ -9,7 +9,7 @@ import ssl as tls
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hubbub.errors import Misuse
 from hubbub.hub import Hub
@@ -18,11 +18,14 @@ from hubbub.logs import logger
 from hubbub.server.connection import Phase
 from hubbub.server.context import Context, ServerStatistics
 from hubbub.server.handler import Handler
-from hubbub.server.listener import Listener, bind_tcp, bind_unix
+from hubbub.server.listener import Listener, bind_tcp, bind_unix, reactor_for
 from hubbub.server.session import Session
 from hubbub.server.socket import Cause, Closed
 from hubbub.supervision import supervise
 from hubbub.wire import Deflate
+
+if TYPE_CHECKING:
+    from hubbub.native._reactor import Reactor
 
 __all__ = ["DEFAULT_PORT", "Server", "serve"]
 
@@ -130,6 +133,7 @@ class Server:
         self._listeners = listeners
         self._watches: list[asyncio.Task[None]] = []
         self._stopped: asyncio.Event = asyncio.Event()
+        self._reactor: Reactor | None = None
 
     @property
     def addresses(self) -> list[Any]:
@@ -155,12 +159,14 @@ class Server:
 
     async def start(self) -> None:
         """Begin to accept. `async with serve(...)` does it."""
+        self._reactor = reactor_for(self._context.loop, self._context.view)
         try:
             for listener in self._listeners:
-                await listener.open()
+                await listener.open(self._reactor)
         except BaseException:
             for listener in self._listeners:
                 listener.close()
+            self._read_no_more()
             raise
         self._context.start()
         start = self._context.loop.create_task
@@ -184,8 +190,13 @@ class Server:
         except TimeoutError:
             await self._cut()
         context.stop()
+        self._read_no_more()
         await asyncio.gather(*self._watches, return_exceptions=True)
         self._stopped.set()
+
+    def _read_no_more(self) -> None:
+        if self._reactor is not None:
+            self._reactor.close()
 
     async def _say_goodbye(self) -> None:
         for count, connection in enumerate(list(self._context.connections), 1):

@@ -10,7 +10,7 @@ from hubbub.wire.deflate import Agreed, Deflate, negotiate
 from hubbub.wire.frames import Frame, Opcode, binary, close, encode, frame, mask, ping, pong, split, text
 from hubbub.wire.handshake import HandshakeReader, Headers, Request, accept, accept_key, refuse
 from hubbub.wire.protocol import TRANSITIONS, Close, Event, Failure, Protocol, State, Trigger, diagram
-from hubbub.wire.received import Ping, Pong
+from hubbub.wire.received import Ping, Pong, Received
 
 __all__ = [
     "TRANSITIONS",
@@ -26,6 +26,7 @@ __all__ = [
     "Ping",
     "Pong",
     "Protocol",
+    "Received",
     "Request",
     "State",
     "Trigger",

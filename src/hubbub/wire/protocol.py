@@ -89,10 +89,10 @@ class Protocol:
         agreed: the compression that was negotiated.
     """
 
-    __slots__ = ("_listens", "_reader", "state")
+    __slots__ = ("_listens", "reader", "state")
 
     def __init__(self, *, max_message_size: int, max_fragments: int, agreed: Agreed | None = None) -> None:
-        self._reader = Reader(max_message_size=max_message_size, max_fragments=max_fragments, agreed=agreed)
+        self.reader: Reader = Reader(max_message_size=max_message_size, max_fragments=max_fragments, agreed=agreed)
         self.state: State = OPEN
         self._listens = True  # what the table says of messages in this state: looking it up costs more than a read
 
@@ -107,9 +107,15 @@ class Protocol:
         received: list[Received] = []
         fault: PeerError | None = None
         try:
-            self._reader.read(data, received)
+            self.reader.read(data, received)
         except PeerError as error:
             fault = error.with_traceback(None)  # its frames hold what was read, and one of them holds it: a cycle
+        return self.complete(received, fault)
+
+    def complete(self, received: list[Received], fault: PeerError | None) -> list[Event]:
+        """`receive`, for those who have let `reader` read: the events of one read, and what was wrong behind them."""
+        if not self._listens:
+            return []
         events: list[Event] = received  # type: ignore[assignment]
         if received and type(last := received[-1]) is ReceivedClose:
             events[-1] = self._closed(last)
@@ -137,7 +143,7 @@ class Protocol:
     @property
     def partial(self) -> bool:
         """Whether a message has begun and not ended, in a state in which its end is waited for."""
-        return self._listens and self._reader.unfinished
+        return self._listens and self.reader.unfinished
 
     def _closed(self, received: ReceivedClose) -> Close:
         code = None if received.code == 1005 else received.code

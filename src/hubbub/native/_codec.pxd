@@ -1,0 +1,25 @@
+"""The compiled Reader, for bindings that read into it."""
+
+from libc.stdint cimport int64_t, uint8_t
+
+
+cdef extern from "codec.h":
+    struct codec_unfinished:
+        uint8_t *data
+        size_t size
+        bint text, compressed, more_than_ascii
+
+    struct codec:
+        int64_t max_message_size, max_fragments
+        codec_unfinished *unfinished
+        uint8_t head_size
+        bint deflates
+
+
+cdef class Reader:
+    cdef codec parser
+    cdef object inflater
+    cdef bint reading
+
+    cdef int take(self, const uint8_t *data, size_t size, list received) except -1
+    cdef bint begun(self) noexcept

@@ -1,0 +1,436 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, nonecheck=True, auto_pickle=False
+"""The compiled way in: what accepts, reads and closes plain TCP and Unix sockets. `_reactor.pyi` says what each call does.
+
+All of it runs on the thread of its event loop.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from libc.errno cimport EAGAIN, EBADF, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport strerror
+
+from hubbub.errors import PeerError
+from hubbub.native._codec cimport Reader
+from hubbub.native._fanout cimport Turn
+
+__all__ = ["Acceptor", "Reactor", "Transport"]
+
+
+cdef extern from "<sys/epoll.h>" nogil:
+    enum:
+        EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP, EPOLLET
+        EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD
+    union epoll_data:
+        int fd
+    struct epoll_event:
+        uint32_t events
+        epoll_data data
+    int epoll_create1(int)
+    int epoll_ctl(int, int, int, epoll_event *)
+    int epoll_wait(int, epoll_event *, int, int)
+
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum:
+        AF_INET, AF_INET6, MSG_NOSIGNAL, MSG_DONTWAIT, SHUT_WR, SOCK_CLOEXEC, SOCK_NONBLOCK
+    ctypedef unsigned socklen_t
+    struct sockaddr:
+        uint16_t sa_family
+    int accept4(int, sockaddr *, socklen_t *, int)
+    ssize_t recv(int, void *, size_t, int)
+    ssize_t send(int, const void *, size_t, int)
+    int shutdown(int, int)
+
+
+cdef extern from "<arpa/inet.h>" nogil:
+    enum:
+        INET6_ADDRSTRLEN
+    struct in_addr:
+        pass
+    struct in6_addr:
+        pass
+    struct sockaddr_in:
+        uint16_t sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        uint16_t sin6_port
+        uint32_t sin6_flowinfo, sin6_scope_id
+        in6_addr sin6_addr
+    const char *inet_ntop(int, const void *, char *, socklen_t)
+    uint16_t ntohs(uint16_t)
+    uint32_t ntohl(uint32_t)
+
+
+cdef extern from "<unistd.h>" nogil:
+    int close_descriptor "close" (int)
+
+
+cdef enum:
+    AT_ONCE = 64  # events in one turn: after about a millisecond others of the loop get theirs
+    ACCEPTS = 32  # of them, connections that come in
+    READS = 4     # of one socket, while each fills the buffer
+
+    ENDS = EPOLLRDHUP | EPOLLHUP | EPOLLERR
+    GONE = -1     # no descriptor
+
+
+cdef union address:
+    sockaddr any
+    sockaddr_in v4
+    sockaddr_in6 v6
+
+
+cdef class Source:
+    """What a Reactor waits for."""
+
+    cdef Reactor reactor
+    cdef int fd
+
+    cdef ready(self, uint32_t events):
+        raise NotImplementedError
+
+
+cdef class Reactor:
+    cdef readonly object loop
+    cdef int fd
+    cdef Turn posts
+    cdef list sources  # by descriptor, so that an event of a closed one finds nobody, or at worst reads in vain
+    cdef object view  # which keeps the buffer
+    cdef uint8_t *buffer
+    cdef Py_ssize_t size
+    cdef epoll_event events[AT_ONCE]
+    cdef int at, count  # in `events`: what one that raised left is still told
+
+    def __cinit__(self, loop, buffer):
+        cdef Py_buffer exported
+        self.fd = GONE
+        self.loop = loop
+        self.view = memoryview(buffer)
+        PyObject_GetBuffer(self.view, &exported, PyBUF_WRITABLE)
+        self.buffer = <uint8_t *>exported.buf
+        self.size = exported.len
+        PyBuffer_Release(&exported)
+        self.sources = []
+        self.posts = Turn()
+        self.fd = epoll_create1(EPOLL_CLOEXEC)
+        if self.fd < 0:
+            raise failure()
+        loop.add_reader(self.fd, self.turn)
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            close_descriptor(self.fd)
+
+    def close(self):
+        if self.fd >= 0:
+            self.loop.remove_reader(self.fd)
+            close_descriptor(self.fd)
+            self.fd = GONE
+
+    def turn(self):
+        cdef epoll_event *event
+        cdef Source source
+        if self.at == self.count:
+            self.at = 0
+            self.count = max(0, epoll_wait(self.fd, self.events, AT_ONCE, 0))
+        self.posts.begin()
+        try:
+            while self.at < self.count:
+                event = &self.events[self.at]
+                self.at += 1
+                if event.data.fd < len(self.sources) and self.sources[event.data.fd] is not None:
+                    source = <Source>self.sources[event.data.fd]
+                    source.ready(event.events)
+        finally:
+            self.posts.end()
+            if self.at < self.count:
+                self.loop.call_soon(self.turn)
+
+    cdef bint knows(self, Source source) noexcept:
+        return 0 <= source.fd < len(self.sources) and self.sources[source.fd] is source
+
+    cdef add(self, Source source, uint32_t events):
+        while len(self.sources) <= source.fd:
+            self.sources.append(None)
+        self._control(EPOLL_CTL_ADD, source, events)
+        self.sources[source.fd] = source
+
+    cdef change(self, Source source, uint32_t events):
+        """Even to the same events: what is ready is told again."""
+        if self.knows(source) and self.fd >= 0:
+            self._control(EPOLL_CTL_MOD, source, events)
+
+    cdef forget(self, Source source):
+        if self.knows(source):
+            self.sources[source.fd] = None
+            if self.fd >= 0:  # closing would do, were it not for children of a fork, in which the socket lives on
+                self._control(EPOLL_CTL_DEL, source, 0)
+
+    cdef _control(self, int operation, Source source, uint32_t events):
+        cdef epoll_event event
+        event.events = events
+        event.data.fd = source.fd
+        if epoll_ctl(self.fd, operation, source.fd, &event) < 0 and operation != EPOLL_CTL_DEL:
+            raise failure()
+
+
+cdef class Acceptor(Source):
+    cdef object make, failed
+
+    def __cinit__(self, Reactor reactor, int descriptor, make, failed):
+        self.reactor = reactor
+        self.fd = descriptor
+        self.make = make
+        self.failed = failed
+
+    def start(self):
+        self.reactor.add(self, EPOLLIN)
+
+    def close(self):
+        self.reactor.forget(self)
+
+    cdef ready(self, uint32_t events):
+        cdef Transport transport
+        cdef socklen_t size
+        for _ in range(ACCEPTS):
+            transport = Transport.__new__(Transport)
+            size = sizeof(transport.peer)
+            transport.fd = accept4(self.fd, &transport.peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            if transport.fd >= 0:
+                transport.begin(self.reactor, self.make)
+            elif errno == EAGAIN:
+                return
+            elif errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM, EBADF, EINVAL, ENOTSOCK):
+                error = failure()
+                self.close()
+                self.failed(error)
+                return
+            # else it is the connection that failed, before we came
+
+
+cdef class Transport(Source):
+    cdef object protocol
+    cdef Reader reader    # who parses what comes, if that is not the protocol
+    cdef bytearray unsent
+    cdef address peer
+    cdef bint given       # the descriptor is closed by an outlet
+    cdef bint paused, closing, lost, ends
+
+    def __cinit__(self):
+        self.fd = GONE
+
+    def __init__(self):
+        raise TypeError("an Acceptor makes it")
+
+    def __dealloc__(self):
+        if self.fd >= 0 and not self.given:
+            close_descriptor(self.fd)
+
+    cdef begin(self, Reactor reactor, make):
+        self.reactor = reactor
+        try:
+            self.protocol = make()
+            self.protocol.connection_made(self)
+            reactor.add(self, self._events())
+        except Exception as error:
+            self._fail(error)
+
+    # Bytes in
+
+    cdef ready(self, uint32_t events):
+        try:
+            if events & EPOLLOUT:
+                self._flush()
+            if events & ~<uint32_t>EPOLLOUT:
+                self._read(events & ENDS != 0)
+        except Exception as error:
+            self._fail(error)
+        except BaseException:  # the program's end: it may let the loop run on for that
+            self._watch()
+            raise
+
+    cdef _read(self, bint to_the_end):
+        cdef ssize_t size
+        for _ in range(READS):
+            if self.paused or self.closing:
+                return
+            size = recv(self.fd, self.reactor.buffer, <size_t>self.reactor.size, MSG_DONTWAIT)
+            if size > 0:
+                self._deliver(size)
+                # Less than would fit was all there is, and what comes later is an event of its own; but the end, if it
+                # came before, is not.
+                if size < self.reactor.size and not to_the_end:
+                    return
+            elif size == 0:
+                if not self.protocol.eof_received():
+                    self.close()
+                return
+            elif errno == EAGAIN:
+                return
+            elif errno != EINTR:
+                return self._lose(failure())
+        self._watch()  # there is more: to be told of it again
+
+    cdef _deliver(self, ssize_t size):
+        if self.reader is None:
+            self.protocol.received(self.reactor.view[:size])
+            return
+        cdef Reader reader = self.reader
+        cdef list received = []
+        cdef bint before = reader.begun()
+        fault = None
+        try:
+            reader.take(self.reactor.buffer, <size_t>size, received)
+        except PeerError as error:
+            fault = error.with_traceback(None)
+            self.reader = None  # which has nothing more to read
+        if fault is None and not before and len(received) == 1 and not reader.begun():
+            event = received[0]
+            if type(event) is str or type(event) is bytes:
+                self.protocol.whole(event)
+                return
+        self.protocol.parsed(received, fault)
+
+    def parse(self, Reader reader):
+        self.reader = reader
+
+    def pause_reading(self):
+        if not self.paused:
+            self.paused = True
+            self._watch()
+
+    def resume_reading(self):
+        if self.paused:
+            self.paused = False
+            self._watch()
+
+    # Bytes out, where there is no outlet yet
+
+    def write(self, data):
+        cdef Py_buffer view
+        cdef ssize_t sent
+        if self.fd < 0 or self.closing:
+            return
+        if self.unsent is not None:
+            self.unsent += data
+            return
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            sent = send(self.fd, view.buf, <size_t>view.len, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if sent < 0 and errno != EAGAIN and errno != EINTR:
+                return self._lose(failure())
+            if sent < view.len:
+                self.unsent = bytearray(data[max(sent, 0):])
+                self._watch()
+                self.protocol.pause_writing()
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef _flush(self):
+        cdef ssize_t sent
+        if self.unsent is None:
+            return
+        sent = send(self.fd, PyByteArray_AS_STRING(self.unsent), <size_t>len(self.unsent), MSG_NOSIGNAL | MSG_DONTWAIT)
+        if sent < 0 and errno != EAGAIN and errno != EINTR:
+            return self._lose(failure())
+        del self.unsent[:max(sent, 0)]
+        if self.unsent:
+            return
+        self.unsent = None
+        if self.ends:
+            shutdown(self.fd, SHUT_WR)
+        if self.closing:
+            return self._lose(None)
+        self._watch()
+        self.protocol.resume_writing()
+
+    def get_write_buffer_size(self):
+        return 0 if self.unsent is None else len(self.unsent)
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        """The protocol is paused whenever the kernel has not taken everything."""
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        if not self.ends and self.fd >= 0:
+            self.ends = True
+            if self.unsent is None:
+                shutdown(self.fd, SHUT_WR)
+
+    # The end
+
+    def is_closing(self):
+        return self.closing
+
+    def close(self):
+        if self.closing:
+            return
+        self.closing = True
+        if self.unsent is None:
+            self._lose(None)
+
+    def abort(self):
+        self._lose(None)
+
+    cdef _lose(self, error):
+        """Whatever happens next, it is over."""
+        self.closing = True
+        self.unsent = None
+        if not self.lost:
+            self.lost = True
+            self.reactor.loop.call_soon(self._lost, error)
+
+    def _lost(self, error):
+        cdef int fd = self.fd
+        self.reactor.forget(self)
+        self.fd = GONE
+        protocol, self.protocol, self.reader = self.protocol, None, None
+        try:
+            if protocol is not None:
+                protocol.connection_lost(error)
+        finally:
+            if not self.given:
+                close_descriptor(fd)
+
+    cdef _fail(self, error):
+        self.reactor.loop.call_exception_handler(
+            {"message": "a connection failed", "exception": error, "transport": self, "protocol": self.protocol}
+        )
+        self._lose(error)
+
+    def fileno(self):
+        return self.fd
+
+    def give(self):
+        self.given = True
+
+    def get_extra_info(self, name, default=None):
+        cdef char text[INET6_ADDRSTRLEN]
+        if name != "peername":
+            return default
+        if self.peer.any.sa_family == AF_INET:
+            inet_ntop(AF_INET, &self.peer.v4.sin_addr, text, INET6_ADDRSTRLEN)
+            return text.decode("ascii"), ntohs(self.peer.v4.sin_port)
+        if self.peer.any.sa_family == AF_INET6:
+            inet_ntop(AF_INET6, &self.peer.v6.sin6_addr, text, INET6_ADDRSTRLEN)
+            flow = ntohl(self.peer.v6.sin6_flowinfo)
+            return text.decode("ascii"), ntohs(self.peer.v6.sin6_port), flow, self.peer.v6.sin6_scope_id
+        return default
+
+    cdef uint32_t _events(self):
+        cdef uint32_t events = EPOLLET
+        if not self.paused:
+            events |= EPOLLIN | EPOLLRDHUP
+        if self.unsent is not None:
+            events |= EPOLLOUT
+        return events
+
+    cdef _watch(self):
+        self.reactor.change(self, self._events())
+
+
+cdef failure():
+    return OSError(errno, strerror(errno).decode())
