@@ -12,9 +12,10 @@ import time
 from types import TracebackType
 from typing import IO, Any
 
+import installed
 import machine
-from installed import BUILD
-from peers import Peer
+from installed import BUILD, HERE
+from peers import PICOWS, Peer
 from workloads import Workload
 
 START = 20.0  # seconds that a server has until it accepts connections
@@ -111,21 +112,31 @@ def disturbance(figures: Figures) -> float:
 
 def _run(peer: Peer, workload: Workload, load: tuple[str, ...], seconds: float, warm: float) -> Figures:
     with Running(peer, workload) as server:
-        command = [*_load_cores(workload), str(BUILD / "load"), "--port", str(server.port), "--dialect", peer.dialect]
+        command = [*_load_cores(workload), *_program(workload, peer), "--port", str(server.port)]
         command += ["--server", str(server.process.pid), "--seconds", str(seconds), "--warm", str(warm), *load]
         before = machine.memory(server.process.pid)
         if "--idle" in load:
             return _idle(server, command, before)
-        if peer.stalls:
+        if peer.stalls and not workload.client:
             command.append("--signal")
         figures = _finish(subprocess.run(command, capture_output=True, text=True, check=False, timeout=180 + seconds))
         figures["memory_before"] = before
         figures["memory_peak"] = machine.memory(server.process.pid, "VmHWM")
-        figures |= server.told() if peer.stalls else {}
+        figures |= server.told() if peer.stalls and not workload.client else {}
     sends, handed_over = figures.pop("sends", 0), figures.pop("handed_over", 0)
     if handed_over:
         figures["sends"] = sends / handed_over
     return figures
+
+
+def _program(workload: Workload, peer: Peer) -> list[str]:
+    """What puts the load on a server. Raises: Failed: a peer's client that cannot be had."""
+    if not workload.client:
+        return [str(BUILD / "load"), "--dialect", peer.dialect]
+    try:
+        return [str(installed.python(*PICOWS)), str(HERE / "clients" / workload.client)]
+    except installed.Missing as error:
+        raise Failed(f"its client is not to be had: {error}") from None
 
 
 def _idle(server: Running, command: list[str], before: int) -> Figures:

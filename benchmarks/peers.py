@@ -16,6 +16,7 @@ import installed
 from installed import BUILD, HERE, Missing
 
 SERVERS = HERE / "servers"
+PICOWS = ("picows", "picows", "uvloop")  # the environment, whose client measures others, too, and its packages
 UVICORN = ("uvicorn", "uvloop", "websockets", "httptools")
 
 FLOOR, JOINED = "floor in C", "floor in C, joined"
@@ -112,7 +113,7 @@ def _peers() -> list[Peer]:
     deflating = echoes | {"deflate"}
     python_peers = [
         ("websockets", "websockets_room.py", deflating, "plain", ("websockets", "uvloop")),
-        ("picows", "picows_room.py", echoes, "plain", ("picows", "uvloop")),
+        ("picows", "picows_room.py", echoes, "plain", PICOWS[1:]),
         ("socketify", "socketify_room.py", deflating, "plain", ("socketify",)),
         ("Starlette", "starlette_room.py", deflating, "plain", ("starlette", *UVICORN)),
         ("Litestar channels", "litestar_room.py", echoes, "plain", ("litestar", *UVICORN)),

@@ -20,11 +20,14 @@ class Workload:
     deflate: bool = False
     exact: bool = False
     """Only for servers whose messages are the bare payload."""
+    client: str = ""
+    """A script of clients/ that puts the load on it, in the environment of the peer of that name."""
 
     @property
     def joins(self) -> bool:
         """Whether messages for one member can wait together."""
-        return self.key == "rooms" or self.load[self.load.index("--in-flight") + 1] != "1"
+        one_at_a_time = ("--in-flight", "1") in zip(self.load, self.load[1:], strict=False)
+        return self.key == "rooms" or not (one_at_a_time or self.client)
 
 
 def _room(members: int, size: int, in_flight: int, *more: str) -> tuple[str, ...]:
@@ -33,6 +36,10 @@ def _room(members: int, size: int, in_flight: int, *more: str) -> tuple[str, ...
 
 def _echo(members: int) -> tuple[str, ...]:
     return (*_room(members, 64, 1), "--rooms", str(members), "--all", "--path", "/echo")
+
+
+def _own(members: int) -> tuple[str, ...]:
+    return ("--members", str(members), "--size", "64")
 
 
 _KILOBYTE = _room(1000, 1024, 16)
@@ -80,6 +87,20 @@ WORKLOADS: dict[str, Workload] = {
         ),
         Workload("echo1", "Echo, one connection, 64 bytes", _echo(1), needs="echo"),
         Workload("echo100", "Echo, 100 connections at a time, 64 bytes", _echo(100), needs="echo"),
+        Workload(
+            "echo1p",
+            "Echo, one connection, 64 bytes, picows' own client",
+            _own(1),
+            needs="echo",
+            client="picows_echo.py",
+        ),
+        Workload(
+            "echo100p",
+            "Echo, 100 connections at a time, 64 bytes, picows' own client",
+            _own(100),
+            needs="echo",
+            client="picows_echo.py",
+        ),
         Workload(
             "writers",
             "One room of 1,000, 64 bytes, one at a time, server on two cores, clients that only buffer",

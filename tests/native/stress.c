@@ -51,6 +51,7 @@ static void *act(void *argument) {
         pthread_barrier_wait(&pause_ends);
     }
     end_turn(&actor);
+    hb_turn_free(&actor.turn);
     return NULL;
 }
 
