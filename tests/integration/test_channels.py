@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import hubbub
-from support.client import RawClient
+from support.client import RawClient, encode
 from support.outlets import MemorySocket
 from support.serving import ChannelHandler, Recorder, serving, until
 
@@ -237,3 +237,30 @@ async def test_a_closed_socket_has_left_everything_when_closed_is_called(hub: hu
         await until(lambda: seen)
     assert seen == [([], 0, False)]
     assert hub.statistics().memberships == 0
+
+
+class Everywhere(hubbub.Handler):
+    """Joins every room, and sends what comes to all of them."""
+
+    rooms = tuple(f"room {number}" for number in range(40))
+
+    def opened(self) -> None:
+        assert self.hub is not None
+        for room in self.rooms:
+            self.hub.join(room, self.socket)
+
+    def message(self, data: str) -> None:
+        assert self.hub is not None
+        for room in self.rooms:
+            self.hub.broadcast(room, f"{room}: {data}")
+
+
+async def test_one_turn_that_broadcasts_to_many_small_rooms_reaches_everyone_in_order(hub: hubbub.Hub) -> None:
+    async with serving(Everywhere, hub=hub) as server:
+        clients = [await RawClient.connect(server.port) for _ in range(20)]  # more sends than a turn's end makes itself
+        await until(lambda: hub.count(Everywhere.rooms[-1]) == len(clients))
+        clients[0].send(encode(1, b"a") + encode(1, b"b"))
+        for client in clients:
+            got = [await client.read() for _ in range(2 * len(Everywhere.rooms))]
+            assert sorted(got) == sorted(f"{room}: {data}" for room in Everywhere.rooms for data in "ab")
+            assert all(got.index(f"{room}: a") < got.index(f"{room}: b") for room in Everywhere.rooms)

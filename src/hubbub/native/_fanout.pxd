@@ -95,7 +95,7 @@ cdef extern from "writers.h" nogil:
     void hb_writers_stop(hb_writers *)
     void hb_writers_after_fork(hb_writers *)
     void hb_writers_queue(hb_writers *, hb_shard *)
-    void hb_writers_hand_over(hb_writers *, hb_shard *)
+    size_t hb_writers_hand_over(hb_writers *, hb_shard *, size_t)
     hb_writers_state hb_writers_look(hb_writers *)
 
 

@@ -476,7 +476,7 @@ cdef class Shard:
     def _hand_over(self):
         self._promise = None
         with nogil:
-            hb_writers_hand_over(self.writers.c, self.c)
+            hb_writers_hand_over(self.writers.c, self.c, <size_t>-1)
 
     cdef hb_entry *_entry(self, frame, excluded) except NULL:
         cdef bytes wire = frame.wire

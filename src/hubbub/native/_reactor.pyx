@@ -7,8 +7,9 @@ All of it runs on the thread of its event loop.
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from libc.errno cimport EAGAIN, EBADF, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport strerror
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from hubbub.errors import PeerError
 from hubbub.native._codec cimport Reader
@@ -67,12 +68,14 @@ cdef extern from "<unistd.h>" nogil:
 
 
 cdef enum:
-    AT_ONCE = 64  # events in one turn: after about a millisecond others of the loop get theirs
-    ACCEPTS = 32  # of them, connections that come in
-    READS = 4     # of one socket, while each fills the buffer
+    AT_ONCE = 256  # events in one turn, for as long as
+    TURN_NS = 2000000
+    LOOKS = 16     # events between two looks at the clock
+    ACCEPTS = 32   # connections that come in, as one event
+    READS = 4      # of one socket, while each fills the buffer
 
     ENDS = EPOLLRDHUP | EPOLLHUP | EPOLLERR
-    GONE = -1     # no descriptor
+    GONE = -1      # no descriptor
 
 
 cdef union address:
@@ -134,9 +137,10 @@ cdef class Reactor:
         if self.at == self.count:
             self.at = 0
             self.count = max(0, epoll_wait(self.fd, self.events, AT_ONCE, 0))
+        cdef int64_t end = now_ns() + TURN_NS
         self.posts.begin()
         try:
-            while self.at < self.count:
+            while self.at < self.count and (self.at % LOOKS or now_ns() < end):
                 event = &self.events[self.at]
                 self.at += 1
                 if event.data.fd < len(self.sources) and self.sources[event.data.fd] is not None:
@@ -430,6 +434,12 @@ cdef class Transport(Source):
 
     cdef _watch(self):
         self.reactor.change(self, self._events())
+
+
+cdef int64_t now_ns() noexcept:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
 
 
 cdef failure():

@@ -152,17 +152,18 @@ void hb_writers_queue(hb_writers *writers, hb_shard *shard) {
     pthread_mutex_unlock(&writers->lock);
 }
 
-void hb_writers_hand_over(hb_writers *writers, hb_shard *shard) {
-    if (!hb_shard_claim(shard, HB_POSTED)) return;  // somebody else has queued it since
-    // The array is ours now.
-    if (shard->member_count > SMALL) {
-        pthread_mutex_lock(&shard->lock);
-        shard->state = HB_QUEUED;
-        pthread_mutex_unlock(&shard->lock);
-        hb_writers_queue(writers, shard);
-    } else if (hb_shard_run(shard)) {
-        hb_writers_queue(writers, shard);
+size_t hb_writers_hand_over(hb_writers *writers, hb_shard *shard, size_t most) {
+    if (!hb_shard_claim(shard, HB_POSTED)) return 0;  // somebody else has queued it since
+    size_t members = shard->member_count;  // the array is ours now
+    if (members <= SMALL && members <= most) {
+        if (hb_shard_run(shard)) hb_writers_queue(writers, shard);
+        return members;
     }
+    pthread_mutex_lock(&shard->lock);
+    shard->state = HB_QUEUED;
+    pthread_mutex_unlock(&shard->lock);
+    hb_writers_queue(writers, shard);
+    return 0;
 }
 
 void hb_writers_stop(hb_writers *writers) {

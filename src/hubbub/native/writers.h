@@ -4,6 +4,7 @@
 #define HUBBUB_WRITERS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "counts.h"
 
@@ -21,8 +22,9 @@ void hb_writers_after_fork(hb_writers *writers);
 
 // A shard that is HB_QUEUED goes to the queue's end.
 void hb_writers_queue(hb_writers *writers, struct hb_shard *shard);
-// A shard that an event loop posted to in this turn: a small one is written at once, another one is queued.
-void hb_writers_hand_over(hb_writers *writers, struct hb_shard *shard);
+// A shard that was promised in this turn: a small one of at most so many members is written at once, another is queued.
+// Returns how many members were written to.
+size_t hb_writers_hand_over(hb_writers *writers, struct hb_shard *shard, size_t most);
 
 typedef struct hb_writers_state {
     unsigned size, busy;   // writers that live, and those at work
