@@ -75,7 +75,8 @@ def _event_loop() -> Finding:
     try:
         event_loop("uvloop")
     except Misuse:
-        return Finding("event loop", "asyncio", "pip install uvloop: writing costs about half as much with it")
+        what = "writing over TLS" if fanout is not None else "writing"
+        return Finding("event loop", "asyncio", f"pip install uvloop: {what} costs about half as much with it")
     return Finding("event loop", f"uvloop {metadata.version('uvloop')}")
 
 
