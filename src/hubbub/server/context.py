@@ -94,11 +94,13 @@ class Context:
             self.sweep.now = self.loop.time()
             self._sweeping = self.loop.create_task(supervise("the sweep", self.sweep.run))
 
-    def stop(self) -> None:
-        """No connection is left that needs the time."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
+    def stop(self) -> list[asyncio.Task[None]]:
+        """No connection is left that needs the time. Returns what is ending now, if anything is."""
+        ending = [] if self._sweeping is None else [self._sweeping]
+        for task in ending:
+            task.cancel()
+        self._sweeping = None
+        return ending
 
     async def idle(self) -> None:
         """Wait until no connection and no callback is left."""

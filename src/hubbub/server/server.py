@@ -189,9 +189,8 @@ class Server:
                 await context.idle()
         except TimeoutError:
             await self._cut()
-        context.stop()
         self._read_no_more()
-        await asyncio.gather(*self._watches, return_exceptions=True)
+        await asyncio.gather(*self._watches, *context.stop(), return_exceptions=True)
         self._stopped.set()
 
     def _read_no_more(self) -> None:
