@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Hub", "cores"]
 
 _NOBODY: frozenset[AnyOutlet] = frozenset()
+_between_hubs = Lock()  # guards what one socket has in all its hubs: each of them has a lock of its own
 
 
 class Hub:
@@ -114,7 +115,8 @@ class Hub:
             pool = self._adopt(outlet)
             self._channels[channel] = known
             member = known.join(socket, meta, pool)
-            outlet.memberships = with_one(outlet.memberships, member)
+            with _between_hubs:
+                outlet.memberships = with_one(outlet.memberships, member)
             self._memberships += 1
             if outlet.open:
                 return True
@@ -263,7 +265,8 @@ class Hub:
 
     def _adopt(self, outlet: AnyOutlet) -> Pool:
         if self not in outlet.hubs:
-            outlet.hubs = (*outlet.hubs, self) if outlet.hubs else self._alone
+            with _between_hubs:
+                outlet.hubs = (*outlet.hubs, self) if outlet.hubs else self._alone
             outlet.overflow = self.overflow
             outlet.count_in(self.counters)
             self._connections += 1
@@ -274,7 +277,8 @@ class Hub:
     def _forget(self, outlet: AnyOutlet) -> None:
         self._leave_all(outlet)
         if self in outlet.hubs:
-            outlet.hubs = tuple(hub for hub in outlet.hubs if hub is not self)
+            with _between_hubs:
+                outlet.hubs = tuple(hub for hub in outlet.hubs if hub is not self)
             self._connections -= 1
 
     def _check_counts(self, channel: Channel | None, outlet: AnyOutlet) -> None:
@@ -288,7 +292,8 @@ class Hub:
         member = among(outlet.memberships, channel)
         if member is None:
             return False
-        outlet.memberships = without(outlet.memberships, member)
+        with _between_hubs:
+            outlet.memberships = without(outlet.memberships, member)
         channel.leave(member)
         self._memberships -= 1
         if not channel.count and self._channels.get(channel.id) is channel:
