@@ -1,19 +1,50 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
-"""The binding of the compiled fan-out: what it does and promises is said in _fanout.pyi and in the C headers."""
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The binding of the compiled fan-out: what it does and promises is said in _fanout.pyi and in the C headers.
+
+Why its fields are safe without the GIL, too: each is set once, before others see the object; or is a number; or belongs
+to the hub's lock; or is read and changed in critical sections, as Cython does it for all that Python sees of them.
+"""
 
 import asyncio
 import os
-from threading import get_ident
 from weakref import WeakKeyDictionary
 
+from cpython.object cimport PyObject
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from cython cimport critical_section
 from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strerror
 
 __all__ = ["Counts", "Outlet", "Shard", "Writers", "after_fork", "total_backlog"]
+
+
+cdef extern from *:
+    """
+    // How a C outlet names its Outlet, without keeping it. With the GIL the address will do, for an Outlet takes it out
+    // before it lets go of the GIL. Without, it may be on its way out on another thread: a weak reference knows.
+    #ifdef Py_GIL_DISABLED
+    static PyObject *name_of(PyObject *outlet) { return PyWeakref_NewRef(outlet, NULL); }
+    static void forget_name(PyObject *name) { Py_XDECREF(name); }
+    static PyObject *named(PyObject *name) {
+        PyObject *outlet = NULL;
+        if (name && PyWeakref_GetRef(name, &outlet) < 0) return NULL;
+        Py_XDECREF(name);
+        return outlet ? outlet : Py_NewRef(Py_None);
+    }
+    #else
+    static PyObject *name_of(PyObject *outlet) { return outlet; }
+    static void forget_name(PyObject *name) { (void)name; }
+    static PyObject *named(PyObject *name) { return name ? name : Py_NewRef(Py_None); }
+    #endif
+    """
+    PyObject *name_of(object) except NULL
+    void forget_name(PyObject *)
+    object named(PyObject *)  # takes over a reference to the name
+    void Py_XINCREF(PyObject *)
+    unsigned long PyThread_get_thread_ident()
 
 
 cdef enum:
@@ -72,7 +103,7 @@ cdef class Notices:
     """What the outlets of one event loop have to tell it."""
 
     cdef hb_notices *c
-    cdef object thread  # that the loop runs on
+    cdef unsigned long thread  # that the loop runs on
     cdef object __weakref__
 
     def __cinit__(self):
@@ -92,7 +123,7 @@ cdef class Notices:
             notices = _notices_of[loop] = Notices()
             loop.add_reader((<Notices>notices).c.fd, (<Notices>notices).tell)
             (<Notices>notices)._precede(loop)
-        (<Notices>notices).thread = get_ident()  # outlets are made where the loop runs
+        (<Notices>notices).thread = PyThread_get_thread_ident()  # outlets are made where the loop runs
         return <Notices>notices
 
     cdef _precede(self, loop):
@@ -114,9 +145,13 @@ cdef class Notices:
     cdef _detach_all(self):
         """Through each Outlet, which tells its hubs."""
         cdef hb_outlet *c
+        cdef PyObject *name
         cdef Outlet outlet
         while (c := hb_notices_first(self.c)) != NULL:
-            outlet = <Outlet>c.owner if c.owner != NULL else None  # as in `tell`
+            lock(c)
+            name = keep_name(c)
+            pthread_mutex_unlock(&c.lock)
+            outlet = named(name)
             if outlet is not None:
                 outlet.detach()
             else:  # another thread is about to let go of it
@@ -127,6 +162,7 @@ cdef class Notices:
 
     def tell(self):
         cdef hb_outlet *c
+        cdef PyObject *name
         cdef Outlet outlet
         cdef uint8_t notice, cut
         cdef uint32_t lost
@@ -138,10 +174,10 @@ cdef class Notices:
             notice, lost, cut = c.notice, c.lost, c.cut
             c.notice = 0
             c.lost = 0
-            # Safe for the GIL is held: an Outlet takes its address out before it lets go of it, and is gone after that.
-            outlet = <Outlet>c.owner if c.owner != NULL else None
+            name = keep_name(c)
             pthread_mutex_unlock(&c.lock)
             hb_outlet_drop(c)
+            outlet = named(name)
             if outlet is not None:
                 outlet.tell(notice, lost, cut)
 
@@ -158,37 +194,60 @@ cdef inline void lock(hb_outlet *c) noexcept:
             pthread_mutex_unlock(&c.lock)
 
 
+cdef inline PyObject *keep_name(hb_outlet *c) noexcept:
+    """With its lock held: an Outlet that goes forgets its name after it had that lock."""
+    cdef PyObject *name = <PyObject *>c.owner
+    Py_XINCREF(name)
+    return name
+
+
+cdef inline bint write_and_unlock(hb_outlet *c, const char *start, size_t size) noexcept nogil:
+    hb_outlet_catch_up(c)
+    cdef bint accepted = hb_outlet_write(c, start, size, HB_DIRECT)
+    if accepted:
+        hb_count(&c.counts.writes, 1)
+        hb_count(&c.counts.bytes, size)
+    pthread_mutex_unlock(&c.lock)
+    return accepted
+
+
+cdef inline object form_of(hb_outlet *c):
+    return c.form + 8 if c.form else None
+
+
 cdef class Outlet:
     cdef hb_outlet *c
     cdef object _owner
-    cdef Counts _counts
     cdef Notices _notices
     cdef readonly object loop
     cdef public tuple hubs
     cdef public object memberships
-    cdef object _form
+    cdef object __weakref__
 
     def __cinit__(self, int descriptor, object owner, object loop, object limits, object counters, bint owned=False):
         cdef hb_bounds bounds
         bounds.backlog = limits.max_backlog
         bounds.total_backlog = limits.max_total_backlog
         bounds.stall_ms = <uint64_t>(min(limits.backlog_timeout, FOR_EVER) * 1000)
-        self._counts = counters.native
         self._notices = Notices.of(loop)
-        self.c = hb_outlet_new(descriptor, owned, self._notices.c, self._counts.c, bounds, <void *>self)
+        self.c = hb_outlet_new(descriptor, owned, self._notices.c, (<Counts?>counters.native).c, bounds, NULL)
         if self.c == NULL:
             raise OSError(errno, strerror(errno).decode())
+        self.c.owner = name_of(self)
         self._owner = owner
         self.loop = loop
         self.hubs = ()
 
     def __dealloc__(self):
+        cdef PyObject *name
         if self.c != NULL:
+            name = <PyObject *>self.c.owner
             self.c.owner = NULL  # first: `lock` may let another thread have the GIL, which must not find us then
             lock(self.c)
             hb_outlet_detach(self.c)
             pthread_mutex_unlock(&self.c.lock)
             hb_outlet_drop(self.c)
+            forget_name(name)
 
     @property
     def thread(self):
@@ -208,7 +267,7 @@ cdef class Outlet:
 
     @property
     def form(self):
-        return self._form
+        return form_of(self.c)
 
     @property
     def overflow(self):
@@ -229,25 +288,19 @@ cdef class Outlet:
         self.c.counts = hb_counts_keep(counts.c)
         pthread_mutex_unlock(&self.c.lock)
         hb_counts_drop(before)
-        self._counts = counts
 
     def start(self, form, bytes greeting):
         cdef hb_frame *frame = hb_frame_new(PyBytes_AS_STRING(greeting), PyBytes_GET_SIZE(greeting))
         if frame == NULL:
             raise MemoryError
-        self._form = form
         lock(self.c)
         hb_outlet_start(self.c, 0 if form is None else form - 8, frame)
         pthread_mutex_unlock(&self.c.lock)
         hb_frame_drop(frame)
 
     def write(self, frame):
-        cdef bytes data = frame.encoded(self._form)
-        if not self._write(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), HB_DIRECT):
-            return False
-        hb_count(&self._counts.c.writes, 1)
-        hb_count(&self._counts.c.bytes, PyBytes_GET_SIZE(data))
-        return True
+        cdef bytes data = frame.encoded(form_of(self.c))
+        return self._write(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
     def send(self, data):
         cdef unsigned char small[SMALL_FRAME]
@@ -268,11 +321,7 @@ cdef class Outlet:
             to = <unsigned char *>PyBytes_AS_STRING(large)
         encode_head(to, 0x82 if type(data) is bytes else 0x81, size)
         memcpy(to + head, payload, size)
-        if not self._write(<char *>to, whole, HB_DIRECT):
-            return False
-        hb_count(&self._counts.c.writes, 1)
-        hb_count(&self._counts.c.bytes, whole)
-        return True
+        return self._write(<char *>to, whole)
 
     def control(self, bytes data):
         lock(self.c)
@@ -280,19 +329,14 @@ cdef class Outlet:
         pthread_mutex_unlock(&self.c.lock)
         return accepted
 
-    cdef bint _write(self, const char *start, size_t size, uint64_t channel):
+    cdef bint _write(self, const char *start, size_t size):
         cdef hb_outlet *c = self.c
         cdef bint accepted
         if size <= HELD and pthread_mutex_trylock(&c.lock) == 0:
-            hb_outlet_catch_up(c)
-            accepted = hb_outlet_write(c, start, size, channel)
-            pthread_mutex_unlock(&c.lock)
-            return accepted
+            return write_and_unlock(c, start, size)
         with nogil:
             pthread_mutex_lock(&c.lock)
-            hb_outlet_catch_up(c)
-            accepted = hb_outlet_write(c, start, size, channel)
-            pthread_mutex_unlock(&c.lock)
+            accepted = write_and_unlock(c, start, size)
         return accepted
 
     def finish(self, bytes data):
@@ -304,15 +348,20 @@ cdef class Outlet:
             hb_outlet_catch_up(self.c)
             finished = hb_outlet_finish(self.c, start, size)
             pthread_mutex_unlock(&self.c.lock)
-        for hub in self.hubs:
-            hub.forget(self)  # now: the peer may take its time to answer
+        self._leave_all()  # now: the peer may take its time to answer
         return finished
 
     def detach(self):
         lock(self.c)
         hb_outlet_detach(self.c)
         pthread_mutex_unlock(&self.c.lock)
-        for hub in self.hubs:
+        self._leave_all()
+
+    cdef _leave_all(self):
+        cdef tuple hubs
+        with critical_section(self):
+            hubs = self.hubs
+        for hub in hubs:
             hub.forget(self)
 
     def pause(self):
@@ -330,7 +379,7 @@ cdef class Outlet:
 
     def call_owner(self, callback, *args):
         try:
-            if get_ident() == self._notices.thread:
+            if PyThread_get_thread_ident() == self._notices.thread:
                 self.loop.call_soon(callback, *args)
             else:
                 self.loop.call_soon_threadsafe(callback, *args)
@@ -470,11 +519,13 @@ cdef class Shard:
         elif posted == HB_POST_PROMISED and turn != NULL:
             hb_turn_promise(turn, self.c)
         elif posted == HB_POST_PROMISED:
-            self._promise = loop
+            with critical_section(self):
+                self._promise = loop
             loop.call_soon(self._hand_over)
 
     def _hand_over(self):
-        self._promise = None
+        with critical_section(self):
+            self._promise = None
         with nogil:
             hb_writers_hand_over(self.writers.c, self.c, <size_t>-1)
 

@@ -47,7 +47,7 @@ typedef struct hb_outlet {
     uint64_t id;  // of no other outlet of the process, ever
     hb_bounds bounds;
     hb_notices *notices;
-    void *owner;  // the binding's, guarded by the interpreter's lock; not ours to follow
+    _Atomic(void *) owner;  // the binding's, which says what guards it; not ours to follow
 
     bool noticed, attached;  // these are guarded by the notices' lock
     struct hb_outlet *next_notice, *next_attached, *previous_attached;

@@ -6,16 +6,21 @@ Where there is a GIL these tests hold as well, and find less.
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import hubbub
-from hubbub import Hub
+from hubbub import Hub, Limits, native
+from hubbub.hub.statistics import fanout
 from support.outlets import LocalSocket, NewSocket, PairSocket
 from support.serving import until
+
+compiled = pytest.mark.skipif(fanout is None, reason="the compiled part is not built")
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +48,42 @@ async def at_once(*tasks: Callable[[], None]) -> None:
         task()
 
     await asyncio.gather(*(asyncio.to_thread(run, task) for task in tasks))
+
+
+@compiled
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has its GIL")
+def test_the_compiled_parts_leave_the_gil_off() -> None:
+    modules = ", ".join(f"hubbub.native.{name}" for name in native.MODULES)
+    program = f"import sys, {modules}; sys.exit(sys._is_gil_enabled())"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+@compiled
+async def test_outlets_that_other_threads_let_go_of_are_not_told_any_more() -> None:
+    """The loop follows each notice to its outlet while another thread drops the last reference to it."""
+    limits = Limits(max_backlog=1)
+    sockets: list[PairSocket] = []
+    for _ in range(300):
+        sockets.append(user := PairSocket(limits))
+        user.outlet.overflow = "drop-newest"
+        user.block()
+        user.outlet.write(hubbub.text("waits"))
+    ends = [end for user in sockets for end in (user._ours, user._peers)]
+    PairSocket.open.clear()
+
+    def write_and_let_go(mine: list[PairSocket]) -> None:
+        while mine:
+            mine[-1].outlet.write(hubbub.text("one too many"))
+            del mine[-1].outlet  # the owner lives on: the outlet's end alone is at stake
+            mine.pop()
+
+    parts = [sockets[at::3] for at in range(3)]
+    del user
+    sockets.clear()
+    await at_once(*(lambda mine=part: write_and_let_go(mine) for part in parts))  # type: ignore[misc]
+    for end in ends:
+        end.close()
 
 
 async def test_of_many_threads_that_write_every_message_is_counted(new_socket: NewSocket) -> None:
