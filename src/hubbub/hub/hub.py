@@ -3,7 +3,7 @@
 One lock guards the channels, their members, and the order in which messages are posted to mailboxes. Where the event
 loop writes, it also guards the mailboxes and who has been given what of them, and is held for one slice of sends at a
 time, none of which waits; the compiled writers never take it. Its order: the hub's lock, then an outlet's; never two
-hubs' or two outlets' at once.
+hubs' or two outlets' at once. The one that hubs share is taken last, for a moment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, nonecheck=True, auto_pickle=False
+# cython: freethreading_compatible=True
 """The compiled way in: what accepts, reads and closes plain TCP and Unix sockets. `_reactor.pyi` says what each call does.
 
 All of it runs on the thread of its event loop.
