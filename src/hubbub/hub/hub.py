@@ -210,6 +210,7 @@ class Hub:
         with self._lock:
             counters, pools = self.counters, self._pools.values()
             deliveries, sends = counters.total("deliveries"), counters.total("sends")
+            busy = sum(pool.busy for pool in pools)  # once: threads begin and end their work meanwhile
             return Statistics(
                 connections=self._connections,
                 channels=len(self._channels),
@@ -223,8 +224,8 @@ class Hub:
                 drops=counters.total_drops(),
                 backlog=total_backlog(),
                 waiting=sum(pool.waiting for pool in pools),
-                writers_busy=sum(pool.busy for pool in pools),
-                writers_idle=sum(pool.size - pool.busy for pool in pools),
+                writers_busy=busy,
+                writers_idle=sum(pool.size for pool in pools) - busy,
                 writer_failures=sum(pool.failures for pool in pools),
             )
 
