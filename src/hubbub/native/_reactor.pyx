@@ -21,7 +21,7 @@ __all__ = ["Acceptor", "Reactor", "Transport"]
 
 cdef extern from "<sys/epoll.h>" nogil:
     enum:
-        EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP, EPOLLET
+        EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLLERR, EPOLLHUP, EPOLLET
         EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD
     union epoll_data:
         int fd
@@ -35,7 +35,7 @@ cdef extern from "<sys/epoll.h>" nogil:
 
 cdef extern from "<sys/socket.h>" nogil:
     enum:
-        AF_INET, AF_INET6, MSG_NOSIGNAL, MSG_DONTWAIT, SHUT_WR, SOCK_CLOEXEC, SOCK_NONBLOCK
+        AF_INET, AF_INET6, AF_UNIX, MSG_NOSIGNAL, MSG_DONTWAIT, SHUT_WR, SOCK_CLOEXEC, SOCK_NONBLOCK
     ctypedef unsigned socklen_t
     struct sockaddr:
         uint16_t sa_family
@@ -75,7 +75,7 @@ cdef enum:
     ACCEPTS = 32   # connections that come in, as one event
     READS = 4      # of one socket, while each fills the buffer
 
-    ENDS = EPOLLRDHUP | EPOLLHUP | EPOLLERR
+    BEYOND = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI  # behind what one read takes, the end or urgent data may wait
     GONE = -1      # no descriptor
 
 
@@ -248,14 +248,13 @@ cdef class Transport(Source):
             if events & EPOLLOUT:
                 self._flush()
             if events & ~<uint32_t>EPOLLOUT:
-                self._read(events & ENDS != 0)
-        except Exception as error:
-            self._fail(error)
-        except BaseException:  # the program's end: it may let the loop run on for that
+                # Reads of a Unix socket stop short where descriptors were passed, too, and no event tells of those.
+                self._read(events & BEYOND != 0 or self.peer.any.sa_family == AF_UNIX)
+        except (SystemExit, KeyboardInterrupt):  # the program's end: it may let the loop run on for that
             self._watch()
             raise
 
-    cdef _read(self, bint to_the_end):
+    cdef _read(self, bint until_empty):
         cdef ssize_t size
         for _ in range(READS):
             if self.paused or self.closing:
@@ -263,9 +262,9 @@ cdef class Transport(Source):
             size = recv(self.fd, self.reactor.buffer, <size_t>self.reactor.size, MSG_DONTWAIT)
             if size > 0:
                 self._deliver(size)
-                # Less than would fit was all there is, and what comes later is an event of its own; but the end, if it
-                # came before, is not.
-                if size < self.reactor.size and not to_the_end:
+                # Less than would fit was all there is, and what comes later is an event of its own; but what a read
+                # stops short of, as the end and urgent data, is none if it came before.
+                if size < self.reactor.size and not until_empty:
                     return
             elif size == 0:
                 if not self.protocol.eof_received():
@@ -428,7 +427,7 @@ cdef class Transport(Source):
     cdef uint32_t _events(self):
         cdef uint32_t events = EPOLLET
         if not self.paused:
-            events |= EPOLLIN | EPOLLRDHUP
+            events |= EPOLLIN | EPOLLPRI | EPOLLRDHUP
         if self.unsent is not None:
             events |= EPOLLOUT
         return events

@@ -163,6 +163,23 @@ async def test_what_comes_later_is_read_as_it_comes(place: Place) -> None:
     assert protocol.data == b"first" + bytes(SIZE) + b"last"
 
 
+async def test_what_comes_behind_urgent_data_is_read_at_once(place: Place) -> None:
+    client, protocol = await place.connect()
+    client.sendall(b"before")
+    client.send(b"!", socket.MSG_OOB)
+    client.sendall(b"behind")  # where the first read stops short, and no event of its own
+    await until(lambda: protocol.data == b"beforebehind")
+
+
+async def test_what_comes_behind_passed_descriptors_is_read_at_once(tmp_path: Path) -> None:
+    async with at(listening(socket.AF_UNIX, str(tmp_path / "socket"))) as place:
+        client, protocol = await place.connect()
+        with client.dup() as passed:
+            socket.send_fds(client, [b"before"], [passed.fileno()])
+        client.sendall(b"behind")
+        await until(lambda: protocol.data == b"beforebehind")
+
+
 async def test_who_is_paused_hears_nothing_until_reading_resumes(place: Place) -> None:
     client, protocol = await place.connect()
     protocol.on_read = lambda: protocol.transport.pause_reading()
