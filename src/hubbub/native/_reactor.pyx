@@ -238,7 +238,9 @@ cdef class Transport(Source):
             self.protocol = make()
             self.protocol.connection_made(self)
             reactor.add(self, self._events())
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._fail(error)
 
     # Bytes in
@@ -253,6 +255,8 @@ cdef class Transport(Source):
         except (SystemExit, KeyboardInterrupt):  # the program's end: it may let the loop run on for that
             self._watch()
             raise
+        except BaseException as error:  # a CancelledError, too, as loops do
+            self._fail(error)
 
     cdef _read(self, bint until_empty):
         cdef ssize_t size

@@ -256,16 +256,17 @@ async def test_an_abort_throws_away_what_waits_and_is_told_once_and_later(place:
     client.close()
 
 
-async def test_a_protocol_that_raises_costs_its_own_connection_only(place: Place) -> None:
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+async def test_a_protocol_that_raises_costs_its_own_connection_only(place: Place, error: type[BaseException]) -> None:
     failures: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     (bad, raising), (good, other) = await place.connect(), await place.connect()
-    raising.on_read = lambda: int("no number")
+    raising.on_read = lambda: (_ for _ in ()).throw(error)
     bad.sendall(b"x")
     good.sendall(b"x")
     await until(lambda: raising.lost and other.data == b"x")
-    assert type(raising.told[-1][1]) is ValueError
-    assert [type(failure["exception"]) for failure in failures] == [ValueError]
+    assert type(raising.told[-1][1]) is error
+    assert [type(failure["exception"]) for failure in failures] == [error]
 
 
 async def test_a_protocol_that_cannot_be_made_costs_its_connection_only(place: Place) -> None:
