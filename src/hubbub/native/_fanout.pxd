@@ -122,6 +122,7 @@ cdef extern from "turn.h" nogil:
     void hb_turn_begin(hb_turn *)
     void hb_turn_end(hb_turn *)
     void hb_turn_promise(hb_turn *, hb_shard *)
+    void hb_turn_after_fork()
     void hb_turn_free(hb_turn *)
 
 

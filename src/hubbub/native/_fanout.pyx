@@ -582,6 +582,7 @@ cdef object _pools = WeakKeyDictionary()
 
 def after_fork():
     hb_poller_after_fork()
+    hb_turn_after_fork()
     for pool in list(_pools):
         hb_writers_after_fork((<Writers>pool).c)
 

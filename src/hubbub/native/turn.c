@@ -37,4 +37,9 @@ void hb_turn_promise(hb_turn *turn, hb_shard *shard) {
     turn->shards[turn->count++] = hb_shard_keep(shard);
 }
 
+void hb_turn_after_fork(void) {
+    if (now) now->count = 0;
+    now = NULL;
+}
+
 void hb_turn_free(hb_turn *turn) { free(turn->shards); }

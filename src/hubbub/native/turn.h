@@ -21,6 +21,8 @@ void hb_turn_begin(hb_turn *turn);
 void hb_turn_end(hb_turn *turn);
 // Promises to hand over a shard that was posted to. Without memory it is done at once.
 void hb_turn_promise(hb_turn *turn, struct hb_shard *shard);
+// In a child process after a fork, which may have happened in a turn: its end and what it promised are the parent's.
+void hb_turn_after_fork(void);
 void hb_turn_free(hb_turn *turn);  // what it holds, not the struct itself
 
 #endif

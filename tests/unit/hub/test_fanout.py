@@ -154,9 +154,51 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) - 7)
 """
 
 
-def test_writers_and_poller_live_again_in_a_forked_process() -> None:
+FORKING_IN_A_TURN = """
+import asyncio, os, sys
+sys.path.insert(0, sys.argv[1])
+import hubbub
+from support.outlets import PairSocket
+from support.serving import until
+from support.client import RawClient
+
+async def use():
+    user = PairSocket()
+    hub = hubbub.Hub()
+    hub.join("room", user)
+    hub.broadcast("room", "hello")
+    await until(lambda: user.texts == ["hello"])
+    user.close()
+
+class Forking(hubbub.Handler):
+    def message(self, data):
+        child = os.fork()
+        if child == 0:
+            asyncio._set_running_loop(None)
+            code = 1
+            try:
+                asyncio.run(use())
+                code = 0
+            finally:
+                os._exit(code)
+        self.write(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+
+async def serve():
+    async with hubbub.serve(Forking, port=0) as server:
+        client = await RawClient.connect(server.port)
+        client.text("fork")
+        answer = await client.read()
+        client.kill()
+    return answer
+
+sys.exit(int(asyncio.run(serve())))
+"""
+
+
+@pytest.mark.parametrize("program", [FORKING, FORKING_IN_A_TURN], ids=["between turns", "in a turn"])
+def test_writers_and_poller_live_again_in_a_forked_process(program: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKING, str(Path(__file__).parents[2])],
+        [sys.executable, "-W", "ignore", "-c", program, str(Path(__file__).parents[2])],
         capture_output=True,
         text=True,
         timeout=30,
