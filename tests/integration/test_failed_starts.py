@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -36,6 +38,24 @@ async def test_a_listener_that_cannot_open_closes_those_before_and_after_it(tmp_
             await RawClient.dial(port)
         assert not os.path.exists(path)
     async with serving(Echo.fresh(), port=port, uds=path) as server:
+        assert (await RawClient.connect(server.port)).status == 101
+
+
+async def test_a_server_without_descriptors_for_its_start_gives_back_its_address() -> None:
+    with bound() as probe:
+        port = probe.getsockname()[1]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    made = hubbub.serve(Echo.fresh(), port=port)
+    with socket.socket() as next_one:
+        most = next_one.fileno() + 1  # one more, for what listens
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        with contextlib.suppress(OSError):  # the loop itself needs none
+            async with made:
+                pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    async with serving(Echo.fresh(), port=port) as server:
         assert (await RawClient.connect(server.port)).status == 101
 
 

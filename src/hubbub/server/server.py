@@ -159,8 +159,8 @@ class Server:
 
     async def start(self) -> None:
         """Begin to accept. `async with serve(...)` does it."""
-        self._reactor = reactor_for(self._context.loop, self._context.view)
         try:
+            self._reactor = reactor_for(self._context.loop, self._context.view)
             for listener in self._listeners:
                 await listener.open(self._reactor)
         except BaseException:
