@@ -6,6 +6,7 @@ import asyncio
 import logging
 import struct
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -414,6 +415,27 @@ async def test_a_connection_that_breaks_is_a_reset() -> None:
         await until(lambda: handler.everyone[1].ends)
         assert [h.ends[0].cause for h in handler.everyone] == [Cause.RESET] * 2
         assert [h.ends[0].code for h in handler.everyone] == [1006] * 2
+
+
+@pytest.mark.parametrize("frames", [encode(8, struct.pack("!H", 1000)), b""], ids=["closed", "cut off"])
+async def test_who_says_no_more_may_still_read_all_that_waits_for_it(frames: bytes, tmp_path: Path) -> None:
+    handler, path = Echo.fresh(), str(tmp_path / "socket")
+    async with serving(handler, uds=path, limits=hubbub.Limits(max_backlog=64 * 1024 * 1024)):
+        client = await RawClient.connect(uds=path, limit=1024)
+        sent = [f"{number}:" + "x" * 200_000 for number in range(8)]
+        for message in sent:
+            client.text(message)
+        client.send(frames)
+        client.writer.write_eof()
+        await until(lambda: not handler.everyone[0].socket.is_open)
+        await asyncio.sleep(0.01)  # the end comes behind the close frame
+        assert [await client.read() for _ in sent] == sent
+        if frames:
+            assert await client.read_close() == (1000, "")
+        assert await client.at_end()
+        await until(lambda: handler.everyone[0].ends)
+        cause, code, _ = handler.everyone[0].ends[0]
+        assert (cause, code) == ((Cause.CLIENT, 1000) if frames else (Cause.RESET, 1006))
 
 
 async def test_leaving_the_block_is_a_shutdown_for_every_client() -> None:

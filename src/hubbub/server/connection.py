@@ -240,7 +240,12 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
     def eof_received(self) -> bool:
         if self.phase in (Phase.OPEN, Phase.DECIDING, Phase.HANDSHAKE):
             self.because(Closed(Cause.RESET, 1006, "the peer closed without a close frame"))
-        return False  # the transport closes itself when its buffer is empty
+        if not hasattr(self, "outlet") or not self.outlet.clogged or not self.transport.can_write_eof():
+            return False  # the transport closes itself when its buffer is empty
+        if self.phase is not Phase.ENDING:  # it may still read what waits for it: nothing more, but all of that
+            self._enter(Phase.ENDING)
+            self.outlet.finish(b"")
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         reached = self.phase is not Phase.HANDSHAKE and hasattr(self, "socket")
