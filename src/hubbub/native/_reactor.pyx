@@ -12,6 +12,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport strerror
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from os import fsdecode
+
 from hubbub.errors import PeerError
 from hubbub.native._codec cimport Reader
 from hubbub.native._fanout cimport Turn
@@ -64,6 +66,11 @@ cdef extern from "<arpa/inet.h>" nogil:
     uint32_t ntohl(uint32_t)
 
 
+cdef extern from "<sys/un.h>" nogil:
+    struct sockaddr_un:
+        char sun_path[108]
+
+
 cdef extern from "<unistd.h>" nogil:
     int close_descriptor "close" (int)
 
@@ -83,6 +90,11 @@ cdef union address:
     sockaddr any
     sockaddr_in v4
     sockaddr_in6 v6
+
+
+cdef union any_address:
+    address ip
+    sockaddr_un path
 
 
 cdef class Source:
@@ -197,12 +209,16 @@ cdef class Acceptor(Source):
 
     cdef ready(self, uint32_t events):
         cdef Transport transport
+        cdef any_address peer
         cdef socklen_t size
         for _ in range(ACCEPTS):
             transport = Transport.__new__(Transport)
-            size = sizeof(transport.peer)
-            transport.fd = accept4(self.fd, &transport.peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            size = sizeof(peer)
+            transport.fd = accept4(self.fd, &peer.ip.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if transport.fd >= 0:
+                transport.peer = peer.ip
+                if peer.ip.any.sa_family == AF_UNIX:
+                    transport.path = unix_name(&peer.path, size)
                 transport.begin(self.reactor, self.make)
             elif errno == EAGAIN:
                 return
@@ -219,6 +235,7 @@ cdef class Transport(Source):
     cdef Reader reader    # who parses what comes, if that is not the protocol
     cdef bytearray unsent
     cdef address peer
+    cdef object path      # or the name of a peer with a Unix socket, if it has one
     cdef bint given       # the descriptor is closed by an outlet
     cdef bint paused, closing, lost, ends
 
@@ -419,6 +436,8 @@ cdef class Transport(Source):
         cdef char text[INET6_ADDRSTRLEN]
         if name != "peername":
             return default
+        if self.path is not None:
+            return self.path
         if self.peer.any.sa_family == AF_INET:
             inet_ntop(AF_INET, &self.peer.v4.sin_addr, text, INET6_ADDRSTRLEN)
             return text.decode("ascii"), ntohs(self.peer.v4.sin_port)
@@ -444,6 +463,15 @@ cdef int64_t now_ns() noexcept:
     cdef timespec now
     clock_gettime(CLOCK_MONOTONIC, &now)
     return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+
+
+cdef unix_name(const sockaddr_un *address, socklen_t size):
+    """A path, or the bytes of an abstract name, as Python's sockets give them; None for most clients, who have none."""
+    cdef Py_ssize_t length = min(size, sizeof(sockaddr_un)) - (sizeof(sockaddr_un) - sizeof(address.sun_path))
+    if length <= 0:
+        return None
+    cdef bytes name = address.sun_path[:length]
+    return name if name.startswith(b"\0") else fsdecode(name.rstrip(b"\0"))
 
 
 cdef failure():

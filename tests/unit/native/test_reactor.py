@@ -92,16 +92,18 @@ class Place:
         self.protocols.append(made)
         return made
 
-    def dial(self) -> socket.socket:
+    def dial(self, name: str | None = None) -> socket.socket:
         client = socket.socket(self.listening.family)
+        if name is not None:
+            client.bind(name)
         client.connect(self.listening.getsockname())
         client.setblocking(False)
         self.clients.append(client)
         return client
 
-    async def connect(self) -> tuple[socket.socket, Recording]:
-        """A client, and the protocol on the other side."""
-        client, count = self.dial(), len(self.protocols)
+    async def connect(self, name: str | None = None) -> tuple[socket.socket, Recording]:
+        """A client, bound to that name, and the protocol on the other side."""
+        client, count = self.dial(name), len(self.protocols)
         await until(lambda: len(self.protocols) > count and self.protocols[count].told)
         return client, self.protocols[count]
 
@@ -349,24 +351,33 @@ async def test_messages_are_parsed_and_a_fault_ends_that(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "address"),
-    [(socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_INET6, ("::1", 0)), (socket.AF_UNIX, "socket")],
+    ("family", "address", "name"),
+    [
+        (socket.AF_INET, ("127.0.0.1", 0), None),
+        (socket.AF_INET6, ("::1", 0), None),
+        (socket.AF_UNIX, "socket", None),
+        (socket.AF_UNIX, "socket", "client"),
+        (socket.AF_UNIX, "socket", "\0client"),
+    ],
 )
-async def test_the_peers_address_outlives_the_connection(family: Any, address: Any, tmp_path: Path) -> None:
+async def test_the_peers_address_outlives_the_connection(
+    family: Any, address: Any, name: str | None, tmp_path: Path
+) -> None:
     if family == socket.AF_UNIX:
         address = str(tmp_path / address)
+        name = name and (str(tmp_path / name) if name.isalpha() else f"{name} {tmp_path}")
     try:
         made = listening(family, address)
     except OSError as error:
         pytest.skip(f"not to be had here: {error}")
     async with at(made) as place:
-        client, protocol = await place.connect()
-        name = client.getsockname() or None
-        assert protocol.transport.get_extra_info("peername") == name
+        client, protocol = await place.connect(name)
+        expected = client.getsockname() or None
+        assert protocol.transport.get_extra_info("peername") == expected
         assert protocol.transport.get_extra_info("cipher", "none") == "none"
         client.close()
         await until(lambda: protocol.lost)
-        assert protocol.transport.get_extra_info("peername") == name
+        assert protocol.transport.get_extra_info("peername") == expected
 
 
 async def test_without_descriptors_it_stops_and_begins_again_when_told(place: Place) -> None:
