@@ -164,6 +164,11 @@ cdef class Reactor:
             if self.at < self.count:
                 self.loop.call_soon(self.turn)
 
+    cdef hand_over(self):
+        """Let what was posted leave now, for more may come in this turn than mailboxes hold."""
+        self.posts.end()
+        self.posts.begin()
+
     cdef bint knows(self, Source source) noexcept:
         return 0 <= source.fd < len(self.sources) and self.sources[source.fd] is source
 
@@ -285,8 +290,11 @@ cdef class Transport(Source):
                 self._deliver(size)
                 # Less than would fit was all there is, and what comes later is an event of its own; but what a read
                 # stops short of, as the end and urgent data, is none if it came before.
-                if size < self.reactor.size and not until_empty:
-                    return
+                if size < self.reactor.size:
+                    if not until_empty:
+                        return
+                else:  # of small messages that is a mailbox full
+                    self.reactor.hand_over()
             elif size == 0:
                 if not self.protocol.eof_received():
                     self.close()

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+import hubbub
 from hubbub.native import compiled
 from support.client import encode
+from support.outlets import PairSocket
 from support.serving import until
 
 BOTH_LOOPS = True
@@ -34,7 +36,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.told: list[Any] = []
-        self.on_read: Callable[[], None] = lambda: None
+        self.on_read: Callable[[], object] = lambda: None
         self.transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
@@ -294,6 +296,19 @@ async def test_what_ends_the_program_leaves_nobody_unheard(place: Place) -> None
     for _, protocol in clients:
         protocol.on_read = lambda: None
     await until(lambda: all(len(protocol.data) == SIZE * 2 for _, protocol in clients))
+
+
+async def test_a_turn_holds_no_more_than_one_full_read_back_from_the_writers(place: Place) -> None:
+    hub = hubbub.Hub(limits=hubbub.Limits(max_mailbox=2))
+    client, protocol = await place.connect()
+    user = PairSocket()
+    assert hub.join("room", user)
+    protocol.on_read = lambda: [hub.broadcast("room", "x") for _ in range(2)]
+    client.sendall(bytes(4 * SIZE))
+    place.reactor.turn()
+    assert user.texts == ["x"] * 8
+    assert not protocol.transport.is_closing()
+    user.close()
 
 
 async def test_who_was_closed_in_this_turn_hears_nothing_more_of_it(place: Place) -> None:
