@@ -33,7 +33,7 @@ typedef struct hb_member {
 
 enum hb_state {
     HB_IDLE,     // nothing waits
-    HB_POSTED,   // an event loop hands it over at the end of its turn
+    HB_POSTED,   // whoever promised it hands it over at the end of a turn
     HB_QUEUED,   // in the writers' queue
     HB_RUNNING,  // somebody writes to its members
 };
@@ -93,7 +93,9 @@ enum hb_posted {
 };
 
 // Appends a message and keeps a reference to it. `promiser` stands for the turn at whose end the caller will hand the shard
-// over; NULL: it has none. Nobody relies on another's promise, whose turn may be long, or whose loop may be gone.
+// over; NULL: it has none. Nobody relies on another's promise, whose turn may be long, or whose loop may be gone. It is
+// compared and never followed; no other promiser may get its address while the shard is HB_POSTED. So the binding keeps
+// a loop that has promised, and a hb_turn lives until its end, which claims what it promised.
 enum hb_posted hb_shard_post(hb_shard *shard, hb_entry *entry, const void *promiser);
 
 // Gives an outlet what waits for it in mailboxes, so that what follows cannot overtake it. With the outlet's lock held.
