@@ -245,6 +245,12 @@ enum hb_posted hb_shard_post(hb_shard *shard, hb_entry *entry, const void *promi
 
 // Running
 
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 bool hb_shard_claim(hb_shard *shard, enum hb_state from) {
     pthread_mutex_lock(&shard->lock);
     bool claimed = shard->state == from;
@@ -268,6 +274,7 @@ static bool take(hb_shard *shard) {
     batch->end = shard->start + batch->count;
     batch->size = size;
     batch->position = shard->member_count;
+    batch->began_ns = now_ns();
     return batch->count > 0;
 }
 
@@ -283,6 +290,7 @@ static void finish(hb_shard *shard) {
     shard->size -= batch->size;
     hb_writers_waiting(shard->writers, -(long)batch->count);
     hb_batch_end(batch);
+    shard->took_ns = now_ns() - batch->began_ns;
     if (shard->waiting_for_room) pthread_cond_broadcast(&shard->room);
 }
 
@@ -294,6 +302,7 @@ bool hb_shard_run(hb_shard *shard) {
     pthread_mutex_lock(&shard->lock);
     shard->state = HB_QUEUED;  // from here on the array is the lock's
     apply_changes(shard);
+    shard->took_ns = 0;
     if (ready && shard->batch.position == 0) finish(shard);
     bool more = shard->count > 0;
     if (!more) shard->state = HB_IDLE;

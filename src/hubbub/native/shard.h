@@ -47,6 +47,7 @@ typedef struct hb_batch {
     hb_frame *joined[HB_FORMS];   // and all of them in one string of bytes
     bool excludes;                // one of them excludes somebody
     size_t position;              // members below this index are still to be served
+    uint64_t began_ns;
 } hb_batch;
 
 typedef struct hb_shard {
@@ -68,6 +69,7 @@ typedef struct hb_shard {
     hb_member **members;
     size_t member_count, member_capacity;
     hb_batch batch;
+    uint64_t took_ns;  // for the batch that the latest slice has ended; 0 if it has ended none. The runner's, too
 
     struct hb_shard *next_queued;  // guarded by the writers' lock
 } hb_shard;

@@ -11,6 +11,7 @@
 
 enum {
     SMALL = 32,          // members up to which a shard is written in the caller's turn: waking a thread costs as much
+    MOMENT_NS = 250000,  // at most, between two batches of one shard: a 32nd of what the first one took
     LINGER_SECONDS = 5,  // idleness after which a writer beyond `least` ends
 };
 
@@ -97,6 +98,16 @@ static bool wait_for_mail(hb_writers *writers) {
     return !writers->stopping;
 }
 
+// After a long batch, and with another one waiting, a moment for what the one that left is answered with: else those answers
+// miss the next batch, and two half ones take turns for ever. With the lock held, which is released meanwhile.
+static void listen_for_answers(hb_writers *writers, uint64_t took_ns) {
+    uint64_t pause_ns = took_ns / 32 < MOMENT_NS ? took_ns / 32 : MOMENT_NS;
+    if (pause_ns < MOMENT_NS / 8) return;
+    pthread_mutex_unlock(&writers->lock);
+    nanosleep(&(struct timespec){.tv_nsec = (long)pause_ns}, NULL);
+    pthread_mutex_lock(&writers->lock);
+}
+
 // Takes the first shard and gives a slice of it. With the lock held, which is released meanwhile.
 static void work(hb_writers *writers) {
     hb_shard *shard = writers->first;
@@ -104,9 +115,11 @@ static void work(hb_writers *writers) {
     if (!writers->first) writers->last = NULL;
     pthread_mutex_unlock(&writers->lock);
     bool more = hb_shard_claim(shard, HB_QUEUED) && hb_shard_run(shard);
+    uint64_t took_ns = more ? shard->took_ns : 0;  // it is still ours then
     if (!more) hb_shard_drop(shard);
     pthread_mutex_lock(&writers->lock);
     if (more) put_last(writers, shard);
+    if (more && writers->first == shard) listen_for_answers(writers, took_ns);
 }
 
 static void *write_for_ever(void *argument) {
