@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import hubbub
 from hubbub.server import listener
-from support.client import RawClient
+from support.client import HEAD, RawClient
 from support.serving import ChannelHandler, Echo, serving, until
 
 
@@ -31,6 +32,34 @@ async def test_a_listening_socket_that_was_shut_down_is_opened_again(
         await until(lambda: server._listeners[0].socket is not lost and server._listeners[0].listening)
         assert await echoes(server.port)
     assert "was lost; opening it again" in caplog.text
+
+
+async def test_a_unix_socket_that_was_shut_down_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(listener, "WATCH_INTERVAL", 0.01)
+    path = str(tmp_path / "socket")
+    async with serving(Echo.fresh(), uds=path) as server:
+        lost = server._listeners[0].socket
+        lost.shutdown(socket.SHUT_RDWR)
+        await until(lambda: server._listeners[0].socket is not lost)
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(HEAD.format(path="/").encode() + b"\r\n")
+        assert await reader.readline() == b"HTTP/1.1 101 Switching Protocols\r\n"
+        writer.close()
+    assert caplog.text.count("was lost; opening it again") == 1
+
+
+async def test_a_stop_that_is_cancelled_keeps_nobody_waiting() -> None:
+    async with serving(Echo.fresh()) as server:
+        await RawClient.connect(server.port)  # and does not answer the close
+        stop = asyncio.create_task(server.stop())
+        await until(lambda: server._context.stopping)
+        again = asyncio.create_task(server.stop())
+        await asyncio.sleep(0)
+        stop.cancel()
+        await asyncio.wait_for(again, 1)
+        assert stop.cancelled()
 
 
 async def test_a_sweep_that_fails_is_started_again(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import select
 import socket
 import ssl
 import stat
@@ -167,12 +168,16 @@ class Listener:
         self.socket.listen(BACKLOG)  # the loop has made that ACCEPTS
 
     def _cannot_accept(self, error: OSError) -> None:
-        logger.error("cannot accept on %s: %s; trying again in %g s", self.url, error.strerror, PAUSE)
-        asyncio.get_running_loop().call_later(PAUSE, self._accept_again, cast("Acceptor", self._server))
+        if self.listening:  # or `watch` opens it again
+            logger.error("cannot accept on %s: %s; trying again in %g s", self.url, error.strerror, PAUSE)
+            asyncio.get_running_loop().call_later(PAUSE, self._accept_again, cast("Acceptor", self._server))
 
     def _accept_again(self, acceptor: Acceptor) -> None:
         if acceptor is self._server and self.listening:
-            acceptor.start()
+            try:
+                acceptor.start()
+            except OSError as error:
+                self._cannot_accept(error)
 
     async def watch(self) -> None:
         """Look after the socket for ever. Supervised: what it raises is logged, and it is started again."""
@@ -191,9 +196,12 @@ class Listener:
     def listening(self) -> bool:
         """Whether the kernel still accepts connections for us."""
         try:
-            return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+            accepts = bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
         except OSError:
             return False
+        poll = select.poll()  # a Unix socket that was shut down says that it accepts, and that it has hung up
+        poll.register(self.socket, 0)
+        return accepts and not poll.poll(0)
 
     def close(self) -> None:
         """Stop accepting."""

@@ -184,14 +184,20 @@ class Server:
         for listener in self._listeners:
             listener.close()
         try:
-            async with asyncio.timeout(context.limits.shutdown_timeout):
+            await self._empty()
+            self._read_no_more()
+            await asyncio.gather(*self._watches, *context.stop(), return_exceptions=True)
+        finally:  # whoever waits for this stop waits no longer, also if it was cancelled
+            self._stopped.set()
+
+    async def _empty(self) -> None:
+        """No connection and no callback is left, in good order or not."""
+        try:
+            async with asyncio.timeout(self._context.limits.shutdown_timeout):
                 await self._say_goodbye()
-                await context.idle()
+                await self._context.idle()
         except TimeoutError:
             await self._cut()
-        self._read_no_more()
-        await asyncio.gather(*self._watches, *context.stop(), return_exceptions=True)
-        self._stopped.set()
 
     def _read_no_more(self) -> None:
         if self._reactor is not None:
