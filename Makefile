@@ -9,7 +9,7 @@ PURE_TESTS := tests/unit/hub tests/unit/server tests/attack tests/integration/te
 	tests/integration/test_timeouts.py tests/integration/test_transports.py tests/integration/test_supervision.py
 FUZZ_SECONDS ?= 60
 # What the compiled parts are made of: when one of these changes they are built again.
-NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.p[yx][xd])
+NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.p[yx][xdi])
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format conformance conformance-quick bench bench-quick chart fuzz model sanitize docs docs-serve package system clean
