@@ -112,6 +112,8 @@ def able(peers: list[Peer], workload: Workload) -> tuple[list[Peer], dict[str, s
                 chosen.append(peer)
         elif workload.needs not in peer.can and not (workload.key == "writers" and peer.name.startswith("floor")):
             reasons[peer.name] = CANNOT[workload.needs]
+        elif workload.client and peer.name.startswith("floor"):
+            reasons[peer.name] = "it answers every key alike, which only the suite's load takes"
         elif workload.exact and peer.dialect != "plain":
             reasons[peer.name] = "its messages are not the bare payload"
         else:
