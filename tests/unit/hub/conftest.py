@@ -1,4 +1,4 @@
-"""The same tests for both kinds of outlets."""
+"""The same tests for both kinds of outlets, and no socket left behind."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from support.outlets import KINDS, NewSocket, PairSocket
 
 
 @pytest.fixture(params=["transport", "compiled"])
-def new_socket(request: pytest.FixtureRequest) -> Iterator[NewSocket]:
+def new_socket(request: pytest.FixtureRequest) -> NewSocket:
     """Makes a socket of that kind."""
     if request.param not in KINDS:
         pytest.skip("the compiled fan-out is not used here: HUBBUB_NATIVE=0, or it was not built")
-    yield KINDS[request.param]
+    return KINDS[request.param]
+
+
+@pytest.fixture(autouse=True)
+def closed_pairs() -> Iterator[None]:
+    """Every PairSocket that a test leaves behind is closed."""
+    yield
     while PairSocket.open:
         PairSocket.open.pop().close()

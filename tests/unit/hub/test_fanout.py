@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,6 @@ from support.outlets import PairSocket
 from support.serving import until
 
 pytestmark = pytest.mark.skipif(fanout is None, reason="the compiled part is not built")
-
-
-@pytest.fixture(autouse=True)
-def closed_pairs() -> Iterator[None]:
-    yield
-    while PairSocket.open:
-        PairSocket.open.pop().close()
 
 
 async def test_each_call_to_the_kernel_is_counted() -> None:

@@ -24,13 +24,6 @@ compiled = pytest.mark.skipif(fanout is None, reason="the compiled part is not b
 
 
 @pytest.fixture(autouse=True)
-def closed_pairs() -> Iterator[None]:
-    yield
-    while PairSocket.open:
-        PairSocket.open.pop().close()
-
-
-@pytest.fixture(autouse=True)
 def many_switches() -> Iterator[None]:
     """Of threads that do have to share a GIL."""
     before = sys.getswitchinterval()
