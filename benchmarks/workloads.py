@@ -21,7 +21,7 @@ class Workload:
     exact: bool = False
     """Only for servers whose messages are the bare payload."""
     client: str = ""
-    """A script of clients/ that puts the load on it, in the environment of the peer of that name."""
+    """A script of clients/ that puts the load on it, in picows' environment; native/load.c does if empty."""
 
     @property
     def joins(self) -> bool:
@@ -38,7 +38,7 @@ def _echo(members: int) -> tuple[str, ...]:
     return (*_room(members, 64, 1), "--rooms", str(members), "--all", "--path", "/echo")
 
 
-def _own(members: int) -> tuple[str, ...]:
+def _picows_echo(members: int) -> tuple[str, ...]:
     return ("--members", str(members), "--size", "64")
 
 
@@ -90,14 +90,14 @@ WORKLOADS: dict[str, Workload] = {
         Workload(
             "echo1p",
             "Echo, one connection, 64 bytes, picows' own client",
-            _own(1),
+            _picows_echo(1),
             needs="echo",
             client="picows_echo.py",
         ),
         Workload(
             "echo100p",
             "Echo, 100 connections at a time, 64 bytes, picows' own client",
-            _own(100),
+            _picows_echo(100),
             needs="echo",
             client="picows_echo.py",
         ),
