@@ -117,9 +117,9 @@ class Shard:
     def post(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
         """Append a message.
 
-        On a thread that runs an event loop, the shard is handed over at the end of the loop's turn, so that what one
-        turn posts leaves together: a shard of up to 32 members is written then and there, without the GIL, a larger one
-        by a writer. On another thread a writer is woken at once. Holds the GIL.
+        In a turn of a Reactor, or else of an event loop, the shard is handed over at its end, so that what one turn
+        posts leaves together: shards of up to 32 members are written then and there, without the GIL and for up to 512
+        sends of a Reactor's turn, others by writers. On another thread a writer is woken at once. Holds the GIL.
         """
 
     def has_room(self, size: int, most: int, most_size: int) -> bool: ...
