@@ -7,11 +7,12 @@ import time
 import traceback
 from collections.abc import Callable
 
-__all__ = ["PeerLog", "logger", "printable"]
+__all__ = ["PeerLog", "behind_a_bar", "logger", "printable"]
 
 logger: logging.Logger = logging.getLogger("hubbub")
 
 _LONGEST = 200  # characters of a peer's text in one log line
+_MOST_LINES = 200  # of one traceback: the message of an exception may be a peer's, line by line
 
 
 def printable(text: object) -> str:
@@ -53,9 +54,22 @@ class PeerLog:
     def failure(self, message: str, error: BaseException) -> None:
         """Log an error of the program's own with its traceback.
 
-        The message of an exception often quotes what the peer sent: each line is escaped, and set in behind a bar,
-        so that none of them can pass for a log line.
+        The record has the exception as `exc_info`, for those who collect exceptions. What formatters show of it is
+        `exc_text`, made here: an exception often quotes what the peer sent, so each line is escaped, and set in behind
+        a bar, so that none of them can pass for a log line.
         """
-        if self._allowed():
-            lines = "".join(traceback.format_exception(error)).splitlines()
-            logger.error("%s\n%s", message, "\n".join(f"  | {printable(line)}" for line in lines))
+        if logger.isEnabledFor(logging.ERROR) and self._allowed():
+            place, line, function, _ = logger.findCaller(stacklevel=2)
+            details = (type(error), error, error.__traceback__)
+            record = logger.makeRecord(logger.name, logging.ERROR, place, line, message, (), details, function)
+            record.exc_text = behind_a_bar(error)
+            logger.handle(record)
+
+
+def behind_a_bar(error: BaseException) -> str:
+    """The traceback, each line of it escaped and marked; 200 lines of it at most, the last ones among them."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    if (more := len(lines) - _MOST_LINES) > 0:
+        half = _MOST_LINES // 2
+        lines = [*lines[:half], f"... {more} lines more ...", *lines[-half:]]
+    return "\n".join(f"  | {printable(line)}" for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import io
 import logging
 import math
 import os
@@ -70,11 +71,37 @@ def test_lines_about_peers_are_counted_above_their_rate(caplog: pytest.LogCaptur
     ]
 
 
-def test_an_errors_traceback_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
-    PeerLog(3).failure("a handler failed", ValueError("bad\nERROR forged\x1b[0m"))
-    message = caplog.records[0].getMessage()
-    assert "\x1b" not in message
-    assert all(line.startswith("  | ") for line in message.splitlines()[1:])
+def test_an_errors_traceback_cannot_forge_a_line_and_is_there_for_collectors() -> None:
+    out = io.StringIO()
+    handler, seen = logging.StreamHandler(out), []
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.addFilter(lambda record: seen.append(record) or True)
+    logging.getLogger("hubbub").addHandler(handler)
+    error = ValueError("bad\nERROR forged\x1b[0m")
+    try:
+        PeerLog(3).failure("a handler failed", error)
+    finally:
+        logging.getLogger("hubbub").removeHandler(handler)
+    first, *rest = out.getvalue().splitlines()
+    assert first == "ERROR a handler failed"
+    assert rest == ["  | ValueError: bad", "  | ERROR forged\\x1b[0m"]  # once, and escaped
+    (record,) = seen
+    assert record.exc_info == (ValueError, error, None)  # as Sentry, structlog and JSON formatters want it
+    assert record.funcName == "test_an_errors_traceback_cannot_forge_a_line_and_is_there_for_collectors"
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("not even that")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("error", [Unprintable(), ValueError("x\n" * 100_000)], ids=["unprintable", "endless"])
+def test_any_exception_can_be_logged_in_bounded_lines(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    PeerLog(3).failure("a handler failed", error)
+    assert type(error).__name__ in caplog.text
+    assert len(caplog.text.splitlines()) < 210
 
 
 def test_pauses_double_up_to_the_longest_and_begin_again_after_a_good_run() -> None:
