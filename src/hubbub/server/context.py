@@ -72,7 +72,7 @@ class Context:
         self.log: PeerLog = PeerLog(limits.max_log_rate)
         self.sweep: Sweep = Sweep(_tick(limits), loop.time)
         self.view: memoryview = memoryview(bytearray(READ_SIZE))
-        self.connections: dict[Connection, None] = {}  # as an ordered set, in half the memory of one
+        self.connections: dict[Connection, str | None] = {}  # in order, each with the address that it is counted for
         self.tasks: set[asyncio.Task[Any]] = set()  # asynchronous callbacks under way
         self.accepted: int = 0
         self.upgraded: int = 0
@@ -82,6 +82,7 @@ class Context:
         self.closed: Counter[str] = Counter()
         self.failures: Counter[int] = Counter()
         self.stopping = False
+        self._exiting = False
         self._sweeping: asyncio.Task[None] | None = None
         self._most = limits.max_connections or _descriptors() - RESERVE
         self._per_address: Counter[str] = Counter()
@@ -110,34 +111,46 @@ class Context:
     def admit(self, connection: Connection) -> str:
         """Count a new connection. Returns why it is to be refused, or an empty string."""
         self.accepted += 1
-        self.connections[connection] = None
+        most = self.limits.max_connections_per_address
+        address = None if most is None else connection.address()
+        self.connections[connection] = address
+        if address is not None:  # counted whatever becomes of it, for `release` does not know
+            self._per_address[address] += 1
         if self.stopping:
             return "shutdown"
         if len(self.connections) > self._most:
             return "capacity"
-        limits = self.limits
-        if limits.max_accept_rate is not None:
-            second = int(self.loop.time())
-            if second != self._second:
-                self._second, self._in_second = second, 0
-            self._in_second += 1
-            if self._in_second > limits.max_accept_rate:
-                return "rate"
-        if limits.max_connections_per_address is not None:
-            address = connection.address()
-            self._per_address[address] += 1
-            if self._per_address[address] > limits.max_connections_per_address:
-                return "address"
+        if self._too_many_in_this_second():
+            return "rate"
+        if most is not None and address is not None and self._per_address[address] > most:
+            return "address"
         return ""
+
+    def _too_many_in_this_second(self) -> bool:
+        if self.limits.max_accept_rate is None:
+            return False
+        second = int(self.loop.time())
+        if second != self._second:
+            self._second, self._in_second = second, 0
+        self._in_second += 1
+        return self._in_second > self.limits.max_accept_rate
 
     def release(self, connection: Connection) -> None:
         """The connection is gone."""
-        self.connections.pop(connection, None)
-        if self.limits.max_connections_per_address is not None:
-            address = connection.address()
+        address = self.connections.pop(connection, None)
+        if address is not None:  # as it was: a transport that is closed may have forgotten it
             self._per_address[address] -= 1
             if self._per_address[address] <= 0:
                 del self._per_address[address]
+
+    def let_out(self, error: BaseException) -> None:
+        """SystemExit and KeyboardInterrupt out of a callback end the program, by way of the loop, as elsewhere.
+
+        Only the first one does: those that come while the program ends would break off its orderly stop.
+        """
+        if isinstance(error, (SystemExit, KeyboardInterrupt)) and not self._exiting:
+            self._exiting = True
+            self.loop.call_soon(_raise, error)
 
     def statistics(self) -> ServerStatistics:
         return ServerStatistics(
@@ -151,6 +164,10 @@ class Context:
             paused=self.paused,
             log_lines_suppressed=self.log.suppressed,
         )
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _tick(limits: Limits) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from typing import Any
 
 from hubbub.errors import Misuse, Reject
 from hubbub.server.connection import Connection, Phase
@@ -23,12 +24,14 @@ _OURS = frozenset({Cause.SERVER, Cause.HANDLER_ERROR})
 class Session(Connection):
     """Calls the handler: at once while its callbacks are plain functions, from a task while one is asynchronous.
 
-    The task exists only as long as there is something to await, so an idle connection has none.
+    The task exists only as long as there is something to await, so an idle connection has none. Whatever a callback
+    lets out, a panic or a cancellation too, costs its own connection; SystemExit and KeyboardInterrupt also end the
+    program, by way of the event loop.
     """
 
     __slots__ = ("_cancelled", "_factory", "_handler", "_inbox", "_task")
 
-    def __init__(self, context: Context, factory: Callable[[], Handler]) -> None:
+    def __init__(self, context: Context, factory: Callable[[], Any]) -> None:
         super().__init__(context)
         self._factory = factory
         self._handler: Handler | None = None
@@ -40,51 +43,54 @@ class Session(Connection):
 
     def requested(self, request: Request) -> None:
         try:
-            handler = self._factory()
+            handler = _fresh(self._factory())
             handler.socket = self.socket
             handler.hub = self.context.hub
             self._handler = handler
-            result = handler.handshake(request)
-        except Exception as error:
+            result: Any = self._invoke("handshake", request)
+            later = inspect.isawaitable(result)
+        except BaseException as error:
             return self._refused(error)
-        if result is None or not isinstance(result, Awaitable):
-            self._accepted(request, result)
-        else:
+        if later:
             self._start(self._decide(request, result))
-
-    async def _decide(self, request: Request, result: Awaitable[str | None]) -> None:
-        try:
-            subprotocol = await result
-        except Exception as error:
-            self._refused(error)
-        except asyncio.CancelledError:  # it took too long, or the server stops: refused already
-            pass
         else:
-            self._accepted(request, subprotocol)
+            self._accepted(request, result)
+
+    async def _decide(self, request: Request, result: Awaitable[Any]) -> None:
+        try:
+            chosen = await result
+        except BaseException as error:
+            if not self._cancelled_by(error):  # else it took too long, or the server stops
+                self._refused(error)
+        else:
+            self._accepted(request, chosen)
+        self._unanswered()
         await self._drain()
 
-    def _accepted(self, request: Request, subprotocol: str | None) -> None:
+    def _accepted(self, request: Request, chosen: Any) -> None:
         if self.phase is not Phase.DECIDING:  # timed out, or the client left
             return
-        if subprotocol is not None and subprotocol not in request.subprotocols:
-            offers = request.subprotocols
-            return self._refused(Misuse(f"handshake chose subprotocol {subprotocol!r}; the client offers {offers}"))
         try:
-            self.accept(request, subprotocol)
-        except Exception as error:
+            self.accept(request, _subprotocol(chosen, request.subprotocols))
+        except BaseException as error:
             return self._refused(error)
         self._dispatch("opened", None)
         self.begin()
 
-    def _refused(self, error: Exception) -> None:
+    def _refused(self, error: BaseException) -> None:
         if isinstance(error, Reject):
             try:
                 return self.deny(error.status, "rejected", (("Error", error.reason), *error.headers), b"", error.reason)
             except Exception as misuse:  # headers that may not be sent
                 error = misuse
-        self.context.log.failure("a handler's handshake raised", error)
-        self.because(Closed(Cause.HANDLER_ERROR, 500, "the handler's handshake raised"))
-        self.refuse(500, "handler")
+        self._unanswered()
+        self._tell("handshake", error)
+
+    def _unanswered(self) -> None:
+        """The handshake is over: refused by our mistake, unless it was answered."""
+        if self.phase is Phase.DECIDING:
+            self.because(Closed(Cause.HANDLER_ERROR, 500, "the handler's handshake raised"))
+            self.refuse(500, "handler")
 
     def timed_out(self) -> None:
         if self._task is not None:
@@ -98,10 +104,10 @@ class Session(Connection):
         assert self._handler is not None
         try:  # as `_call` does, for what is called most
             result: Any = self._handler.message(data)
-        except Exception as error:
+        except BaseException as error:
             return self._raised("message", error)
-        if result is not None and isinstance(result, Awaitable):
-            self._start(self._continue("message", cast("Awaitable[None]", result)))
+        if result is not None:
+            self._returned("message", result)
 
     def dropped(self, count: int) -> None:
         self._dispatch("dropped", count)
@@ -119,45 +125,70 @@ class Session(Connection):
     def _call(self, callback: str, argument: Any) -> None:
         try:
             result = self._invoke(callback, argument)
-        except Exception as error:
+        except BaseException as error:
             return self._raised(callback, error)
         if result is not None:
-            self._start(self._continue(callback, result))
+            self._returned(callback, result)
 
-    def _invoke(self, callback: str, argument: Any) -> Awaitable[None] | None:
+    def _invoke(self, callback: str, argument: Any) -> Any:
         method = getattr(self._handler, callback)
-        result: Any = method() if callback == "opened" else method(argument)
-        return cast("Awaitable[None]", result) if result is not None and isinstance(result, Awaitable) else None
+        return method() if callback == "opened" else method(argument)
 
-    def _raised(self, callback: str, error: Exception) -> None:
-        self.context.log.failure(f"a handler's {callback} raised", error)
+    def _returned(self, callback: str, result: Any) -> None:
+        try:
+            if not inspect.isawaitable(result):
+                return _expect_nothing(callback, result)
+        except BaseException as error:
+            return self._raised(callback, error)
+        self._start(self._continue(callback, result))
+
+    def _raised(self, callback: str, error: BaseException) -> None:
         if callback != "closed":
             self.socket.end(Closed(Cause.HANDLER_ERROR, 1011, "internal error"))
+        self._tell(callback, error)
+
+    def _tell(self, callback: str, error: BaseException) -> None:
+        self.context.let_out(error)
+        self.context.log.failure(f"a handler's {callback} raised", error)
 
     # What waits for an asynchronous callback
 
-    def _start(self, run: Any) -> None:
+    def _start(self, run: Coroutine[Any, Any, None]) -> None:
         self._task = task = self.context.loop.create_task(run)
         self.context.tasks.add(task)
-        task.add_done_callback(self.context.tasks.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self.context.tasks.discard(task)
+        if self._task is task:  # it was cancelled before its first step: those that wait must not wait for ever
+            self._cancelled = True
+            self._unanswered()
+            self._start(self._drain())
 
     def _queue(self, callback: str, argument: Any, size: int) -> None:
         if self._inbox is None:
             self._inbox = Inbox(self, self.context.limits)
         self._inbox.put((callback, argument), size)
 
-    async def _continue(self, callback: str, result: Awaitable[None]) -> None:
+    async def _continue(self, callback: str, result: Awaitable[Any]) -> None:
         await self._await(callback, result)
         await self._drain()
 
-    async def _await(self, callback: str, result: Awaitable[None]) -> None:
+    async def _await(self, callback: str, result: Awaitable[Any]) -> None:
         try:
-            await result
-        except Exception as error:
-            self._raised(callback, error)
-        except asyncio.CancelledError:  # the server stops, or the handler cancelled itself
+            _expect_nothing(callback, await result)
+        except BaseException as error:
+            if not self._cancelled_by(error):
+                return self._raised(callback, error)
             self._cancelled = True
             self.socket.end(Closed(Cause.HANDLER_ERROR, 1011, "cancelled"))
+
+    def _cancelled_by(self, error: BaseException) -> bool:
+        """Whether our task was cancelled: by the server that stops, or by the handler itself."""
+        task = asyncio.current_task(self.context.loop)
+        if isinstance(error, GeneratorExit) and task is not self._task:
+            raise error  # not out of the callback: the loop is gone, and the task thrown away
+        return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
     async def _drain(self) -> None:
         while self._inbox:
@@ -167,10 +198,53 @@ class Session(Connection):
                 continue  # the program has closed it meanwhile
             try:
                 result = self._invoke(callback, argument)
-            except Exception as error:
+                if not inspect.isawaitable(result):
+                    _expect_nothing(callback, result)
+                    continue
+            except BaseException as error:
                 self._raised(callback, error)
             else:
-                if result is not None:
-                    await self._await(callback, result)
+                await self._await(callback, result)
         self._inbox = None
         self._task = None
+
+
+def _fresh(made: Any) -> Handler:
+    """A new handler. Raises: Misuse: it is something else, or serves another connection."""
+    if not isinstance(made, Handler):
+        _discard(made)
+        raise Misuse(f"what makes the handlers made a {type(made).__name__}: it must return a new hubbub.Handler")
+    if hasattr(made, "socket"):
+        raise Misuse("what makes the handlers made the same one again: each connection needs one of its own")
+    return made
+
+
+def _subprotocol(chosen: Any, offers: list[str]) -> str | None:
+    """What a handshake returned. Raises: Misuse: it may not."""
+    if chosen is None or (isinstance(chosen, str) and chosen in offers):
+        return chosen
+    if isinstance(chosen, str):
+        raise Misuse(f"handshake chose subprotocol {chosen!r}; the client offers {offers}")
+    _discard(chosen)
+    raise Misuse(
+        f"handshake returned a {type(chosen).__name__}: it returns one of request.subprotocols, or None;"
+        " to refuse, raise hubbub.Reject"
+    )
+
+
+def _expect_nothing(callback: str, result: Any) -> None:
+    """Callbacks return nothing, or what `write` and `broadcast` did. Raises: Misuse: something that would be lost."""
+    if result is None or isinstance(result, int):
+        return
+    kind = type(result).__name__
+    if isinstance(result, (Generator, AsyncGenerator)):
+        raise Misuse(f"{callback} has a `yield` in it, so that nothing of it has run: send with self.write")
+    if inspect.isawaitable(result):
+        _discard(result)
+        raise Misuse(f"{callback} returned a {kind} that it has not awaited")
+    raise Misuse(f"{callback} returned a {kind}, with which nothing is done: send with self.write")
+
+
+def _discard(result: Any) -> None:
+    if inspect.iscoroutine(result):
+        result.close()
