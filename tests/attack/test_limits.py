@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from typing import Any
 
 import pytest
+import trustme
 
 import hubbub
 from hubbub.logs import PeerLog
@@ -60,6 +62,36 @@ async def test_a_connection_too_many_of_one_address_gets_503_and_other_addresses
         await until(lambda: server.statistics().connections == 1)
         assert await answers(await RawClient.connect(server.port))
         assert server.statistics().refused == {"address": 1}
+
+
+@pytest.mark.limit("max_connections_per_address")
+async def test_who_is_refused_for_something_else_is_not_taken_off_what_its_address_has() -> None:
+    async with limited(max_connections_per_address=2, max_connections=3) as server:
+        there = [await RawClient.connect(server.port) for _ in range(2)]
+        other = await RawClient.connect(server.port, local_addr=("127.0.0.2", 0))
+        for _ in range(3):
+            refused_for_capacity = await RawClient.connect(server.port)
+            assert await refused(refused_for_capacity, "capacity")
+            refused_for_capacity.kill()
+            await until(lambda: server.statistics().connections == 3)
+        other.kill()
+        await until(lambda: server.statistics().connections == 2)
+        assert await refused(await RawClient.connect(server.port), "address")
+        assert all([await answers(client) for client in there])
+
+
+@pytest.mark.limit("max_connections_per_address")
+async def test_connections_over_tls_give_back_what_they_took_of_their_address() -> None:
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with serving(Echo.fresh(), limits=hubbub.Limits(max_connections_per_address=1), ssl=context) as server:
+        for _ in range(3):
+            client = await RawClient.connect(server.port, ssl=trusting)
+            assert client.status == 101
+            client.kill()
+            await until(lambda: server.statistics().connections == 0)
 
 
 @pytest.mark.limit("max_accept_rate")
