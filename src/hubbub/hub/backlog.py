@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Hashable
 from enum import StrEnum
@@ -53,17 +52,15 @@ class Outcome(NamedTuple):
 
 
 class TotalBacklog:
-    """The bytes that wait for all sockets of the process."""
+    """The bytes that wait for all sockets of the process. Changed under the lock."""
 
-    __slots__ = ("_lock", "used")
+    __slots__ = ("used",)
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self.used: int = 0
 
     def add(self, size: int) -> None:
-        with self._lock:
-            self.used += size
+        self.used += size
 
 
 TOTAL = TotalBacklog()

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hubbub.wire import Frame
 
 if TYPE_CHECKING:
-    from threading import Lock
-
     from hubbub.hub.hub import Hub
     from hubbub.hub.outlet import AnyOutlet
 
@@ -45,7 +43,7 @@ class Member:
 
 
 class Shard(Protocol):
-    """A part of one channel's members, and the mailbox of what waits to go out to them. Called under the hub's lock.
+    """A part of one channel's members, and the mailbox of what waits to go out to them. Called under the lock.
 
     `mailbox.py` has one for the event loop, `native` the compiled one for threads.
     """
@@ -69,8 +67,8 @@ class Shard(Protocol):
         """Whether the mailbox, of so many messages and bytes at most, takes one more of `size` bytes."""
         ...
 
-    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float, hub_lock: Lock) -> None:
-        """Wait for that a while, so many seconds at most, without the hub's lock."""
+    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float) -> None:
+        """Wait for that a while, so many seconds at most, without the lock."""
 
 
 class Pool(Protocol):
@@ -97,7 +95,7 @@ class Pool(Protocol):
 
 
 class Channel:
-    """A named set of members. All of it is read and changed under the hub's lock.
+    """A named set of members. All of it is read and changed under the lock.
 
     Args:
         shards: how many it has from the start, for each kind of outlet among its members.
@@ -134,7 +132,7 @@ class Channel:
         self.count -= 1
 
     def post(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
-        """Append a message to every mailbox with members: all of them in one order, since the hub's lock is held."""
+        """Append a message to every mailbox with members: all of them in one order, since the lock is held."""
         for shard in self.shards:
             if shard.members:
                 shard.post(frame, excluded)

@@ -1,9 +1,11 @@
 """The hub: joins, leaves and broadcasts, from any thread.
 
-One lock guards the channels, their members, and the order in which messages are posted to mailboxes. Where the event
-loop writes, it also guards the mailboxes and who has been given what of them, and is held for one slice of sends at a
-time, none of which waits; the compiled writers never take it. Its order: the hub's lock, then an outlet's; never two
-hubs' or two outlets' at once. The one that hubs share is taken last, for a moment.
+The lock (`hubbub/lock.py`) guards the channels, their members, and the order in which messages are posted to mailboxes.
+Where the event loop writes, it also guards the mailboxes and who has been given what of them, and is held for one slice
+of sends at a time, none of which waits; the compiled writers never take it.
+
+A method called by a finalizer or a signal's handler while its own thread has the lock says what can be said then, and
+what it changes is changed once that thread lets go.
 """
 
 from __future__ import annotations
@@ -12,8 +14,7 @@ import asyncio
 import os
 import time
 from collections.abc import Hashable, Iterable, Iterator
-from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from hubbub import native
 from hubbub.errors import LimitReached, Misuse, Overloaded
@@ -24,6 +25,7 @@ from hubbub.hub.outlet import OUTLETS, AnyOutlet, Outlet, total_backlog
 from hubbub.hub.statistics import Counters, Statistics, fanout
 from hubbub.hub.writers import Writers
 from hubbub.limits import Limits
+from hubbub.lock import carry_out, inside, lock, perform, put_off
 from hubbub.wire import Frame, frame
 
 if TYPE_CHECKING:
@@ -33,11 +35,13 @@ if TYPE_CHECKING:
 __all__ = ["Hub", "cores"]
 
 _NOBODY: frozenset[AnyOutlet] = frozenset()
-_between_hubs = Lock()  # guards what one socket has in all its hubs: each of them has a lock of its own
 
 
 class Hub:
-    """Owns all channels. Every method may be called from any thread and any task.
+    """Owns all channels. Every method may be called from any thread and any task, from finalizers and signal handlers.
+
+    One of the latter that interrupts a method of a hub or a socket is told how things are at that moment, and what it
+    changes takes place, in order, when the interrupted method is over.
 
     Args:
         writers: writers that stay when there is nothing to do.
@@ -71,12 +75,11 @@ class Hub:
         self.counters: Counters = Counters()
         self._sharding = shards
         self._most_shards = max_writers if shards is None else 0
-        self._lock = Lock()
         self._channels: dict[Hashable, Channel] = {}
         self._alone = (self,)  # the hubs of most outlets: one tuple for all
         self._connections = 0
         self._memberships = 0
-        self._writers = Writers(writers, max_writers, self._lock, self.counters)
+        self._writers = Writers(writers, max_writers, self.counters)
         self._pools: dict[type, Pool] = {Outlet: self._writers}
         if fanout is not None:
             self._pools[fanout.Outlet] = fanout.Writers(writers, max_writers, self.counters.native)
@@ -102,27 +105,9 @@ class Hub:
         """
         outlet = _outlet(socket)
         shards = self._shards_of(channel)  # the program's own code: never under the lock
-        with self._lock:
-            was_open = outlet.open
-            if not was_open:
-                return False
-            known = self._channels.get(channel)
-            if known is not None and among(outlet.memberships, known) is not None:
-                return False
-            self._check_counts(known, outlet)
-            if known is None:
-                known = Channel(self, channel, shards, self._most_shards)
-            pool = self._adopt(outlet)
-            self._channels[channel] = known
-            member = known.join(socket, meta, pool)
-            with _between_hubs:
-                outlet.memberships = with_one(outlet.memberships, member)
-            self._memberships += 1
-            if outlet.open:
-                return True
-            # closed meanwhile, and it may have told its hubs before this was one of them
-            self._forget(outlet)
-            return False
+        may_join = inside() and self._may_join(self._channels.get(channel), outlet)
+        joined = perform(self._join, channel, socket, meta, shards)
+        return may_join if joined is None else joined
 
     def leave(self, channel: Hashable, socket: Any) -> bool:
         """End the membership; always safe. What was broadcast before still reaches the socket.
@@ -130,40 +115,41 @@ class Hub:
         Returns: whether it was a member.
         """
         outlet = _outlet(socket)
-        with self._lock:
-            known = self._channels.get(channel)
-            return known is not None and self._leave(known, outlet)
+        left = perform(self._leave_channel, channel, outlet)
+        return self.is_member(channel, socket) if left is None else left
 
     def leave_all(self, socket: Any) -> int:
         """Leave every channel. Returns how many those were."""
         outlet = _outlet(socket)
-        with self._lock:
-            return self._leave_all(outlet)
+        left = perform(self._leave_all, outlet)
+        return len(self._of(outlet)) if left is None else left
 
     def is_member(self, channel: Hashable, socket: Any) -> bool:
         """Whether the socket is a member of the channel."""
         outlet = _outlet(socket)
-        with self._lock:
-            known = self._channels.get(channel)
-            return known is not None and among(outlet.memberships, known) is not None
+        known = self._channels.get(channel)
+        return known is not None and among(outlet.memberships, known) is not None
 
     def channels_of(self, socket: Any) -> list[Any]:
         """The ids of the channels that the socket is a member of, in the order in which it joined them."""
-        outlet = _outlet(socket)
-        with self._lock:
-            return [member.shard.channel.id for member in self._of(outlet)]
+        return [member.shard.channel.id for member in self._of(_outlet(socket))]
 
     def count(self, channel: Hashable) -> int:
         """How many members the channel has; 0 if there is no such channel."""
-        with self._lock:
-            known = self._channels.get(channel)
-            return 0 if known is None else known.count
+        known = self._channels.get(channel)
+        return 0 if known is None else known.count
 
     def members(self, channel: Hashable) -> Iterator[Member]:
         """Iterate over the members as they are at this moment: later joins and leaves do not disturb it."""
-        with self._lock:
-            known = self._channels.get(channel)
-            return iter(() if known is None else known.members())
+        known = self._channels.get(channel)
+        if known is None:
+            return iter(())
+        try:
+            with lock:
+                return iter(known.members())
+        finally:
+            if put_off:
+                carry_out()
 
     # Broadcasting
 
@@ -190,69 +176,61 @@ class Hub:
         """
         message = frame(message)
         excluded = _NOBODY if exclude is None else _outlets(exclude)
-        with self._lock:
-            known = self._channels.get(channel)
-            if known is not None and self._full_shard(known, len(message.wire)) is not None:
-                known = self._wait_for_room(channel, message, timeout)
-            if known is None:
-                return 0
-            handed = known.count
-            if excluded:
-                handed -= sum(among(outlet.memberships, known) is not None for outlet in excluded)
-            if not handed:
-                return 0
-            known.post(message, excluded)
-            self.counters.broadcasts += 1
-            return handed
+        if put_off:
+            carry_out()
+        if inside():
+            return self._broadcast_later(channel, message, excluded)
+        try:
+            with lock:
+                known = self._channels.get(channel)
+                if known is not None and self._full_shard(known, len(message.wire)) is not None:
+                    known = self._wait_for_room(channel, message, timeout)
+                if known is None:
+                    return 0
+                handed = known.count
+                if excluded:
+                    handed -= _members_among(excluded, known)
+                if handed:
+                    known.post(message, excluded)
+                    self.counters.broadcasts += 1
+                return handed
+        finally:
+            if put_off:
+                carry_out()
 
     def statistics(self) -> Statistics:
         """A frozen snapshot of counts and loads."""
-        with self._lock:
-            counters, pools = self.counters, self._pools.values()
-            deliveries, sends = counters.total("deliveries"), counters.total("sends")
-            busy = sum(pool.busy for pool in pools)  # once: threads begin and end their work meanwhile
-            return Statistics(
-                connections=self._connections,
-                channels=len(self._channels),
-                memberships=self._memberships,
-                broadcasts=counters.broadcasts,
-                deliveries=deliveries,
-                writes=counters.total("writes"),
-                bytes=counters.total("bytes"),
-                sends=sends,
-                coalescing_ratio=deliveries / sends if sends else 1.0,
-                drops=counters.total_drops(),
-                backlog=total_backlog(),
-                waiting=sum(pool.waiting for pool in pools),
-                writers_busy=busy,
-                writers_idle=sum(pool.size for pool in pools) - busy,
-                writer_failures=sum(pool.failures for pool in pools),
-            )
+        try:
+            with lock:
+                return self._statistics()
+        finally:
+            if put_off:
+                carry_out()
 
     # What outlets and servers call
 
     def adopt(self, outlet: AnyOutlet) -> None:
         """Serve this socket: its overflow policy and counts are the hub's from here on."""
-        with self._lock:
-            self._adopt(outlet)
+        perform(self._adopt, outlet)
 
     def forget(self, outlet: AnyOutlet) -> None:
         """The socket is closed: it leaves everything."""
-        with self._lock:
-            self._forget(outlet)
+        perform(self._forget, outlet)
 
     def catch_up(self, outlet: Outlet) -> None:
-        """Give a socket that the event loop writes to what waits for it, so that what follows cannot overtake it."""
-        if not self._writers.queue or not outlet.memberships:
+        """Give a socket that the event loop writes to what waits for it, so that what follows cannot overtake it.
+
+        With the lock held.
+        """
+        queue, memberships = self._writers.queue, outlet.memberships
+        if not queue or not memberships:
             return
-        with self._lock:
-            queue, memberships = self._writers.queue, outlet.memberships
-            if not isinstance(memberships, dict) or len(memberships) <= len(queue):
-                waiting = self._of(outlet)
-            else:
-                waiting = [m for s in queue if (m := memberships.get(s.channel)) is not None and m.shard is s]
-            for member in waiting:
-                cast("Mailbox", member.shard).give_pending(member)
+        if not isinstance(memberships, dict) or len(memberships) <= len(queue):
+            waiting = self._of(outlet)
+        else:
+            waiting = [m for s in queue if (m := memberships.get(s.channel)) is not None and m.shard is s]
+        for member in waiting:
+            cast("Mailbox", member.shard).give_pending(member)
 
     def _shards_of(self, channel: Hashable) -> int:
         if self._sharding is None or channel in self._channels:
@@ -264,10 +242,76 @@ class Hub:
 
     # With the lock held
 
+    def _join(self, channel: Hashable, socket: Any, meta: Any, shards: int) -> bool:
+        outlet = socket.outlet
+        known = self._channels.get(channel)
+        if not self._may_join(known, outlet):
+            return False
+        if known is None:
+            known = Channel(self, channel, shards, self._most_shards)
+        pool = self._adopt(outlet)
+        self._channels[channel] = known
+        member = known.join(socket, meta, pool)
+        outlet.memberships = with_one(outlet.memberships, member)
+        self._memberships += 1
+        if outlet.open:
+            return True
+        # closed meanwhile, and it may have told its hubs before this was one of them
+        self._forget(outlet)
+        return False
+
+    def _may_join(self, channel: Channel | None, outlet: AnyOutlet) -> bool:
+        """Whether it would become a member. Raises: LimitReached."""
+        if not outlet.open or (channel is not None and among(outlet.memberships, channel) is not None):
+            return False
+        self._check_counts(channel, outlet)
+        return True
+
+    def _leave_channel(self, channel: Hashable, outlet: AnyOutlet) -> bool:
+        known = self._channels.get(channel)
+        return known is not None and self._leave(known, outlet)
+
+    def _broadcast_later(self, id: Hashable, message: Frame, excluded: frozenset[AnyOutlet]) -> int:
+        """Inside already: nothing can be waited for, and the message goes out when this thread is outside."""
+        channel = self._channels.get(id)
+        if channel is not None and self._full_shard(channel, len(message.wire)) is not None:
+            self._refuse(id, "this thread is inside a hub and cannot wait")
+        put_off.append((self._broadcast_now, (id, message, excluded)))
+        return 0 if channel is None else channel.count - _members_among(excluded, channel)
+
+    def _broadcast_now(self, id: Hashable, message: Frame, excluded: frozenset[AnyOutlet]) -> None:
+        channel = self._channels.get(id)
+        if channel is not None and self._full_shard(channel, len(message.wire)) is not None:
+            self._refuse(id, "it has filled up since")
+        elif channel is not None:
+            channel.post(message, excluded)
+            self.counters.broadcasts += 1
+
+    def _statistics(self) -> Statistics:
+        counters, pools = self.counters, self._pools.values()
+        deliveries, sends = counters.total("deliveries"), counters.total("sends")
+        busy = sum(pool.busy for pool in pools)  # once: threads begin and end their work meanwhile
+        return Statistics(
+            connections=self._connections,
+            channels=len(self._channels),
+            memberships=self._memberships,
+            broadcasts=counters.broadcasts,
+            deliveries=deliveries,
+            writes=counters.total("writes"),
+            bytes=counters.total("bytes"),
+            sends=sends,
+            coalescing_ratio=deliveries / sends if sends else 1.0,
+            drops=counters.total_drops(),
+            backlog=total_backlog(),
+            waiting=sum(pool.waiting for pool in pools),
+            writers_busy=busy,
+            writers_idle=sum(pool.size for pool in pools) - busy,
+            writer_failures=sum(pool.failures for pool in pools),
+        )
+
     def _adopt(self, outlet: AnyOutlet) -> Pool:
         if self not in outlet.hubs:
-            with _between_hubs:
-                outlet.hubs = (*outlet.hubs, self) if outlet.hubs else self._alone
+            outlet.hubs = (*outlet.hubs, self) if outlet.hubs else self._alone
             outlet.overflow = self.overflow
             outlet.count_in(self.counters)
             self._connections += 1
@@ -278,8 +322,7 @@ class Hub:
     def _forget(self, outlet: AnyOutlet) -> None:
         self._leave_all(outlet)
         if self in outlet.hubs:
-            with _between_hubs:
-                outlet.hubs = tuple(hub for hub in outlet.hubs if hub is not self)
+            outlet.hubs = tuple(hub for hub in outlet.hubs if hub is not self)
             self._connections -= 1
 
     def _check_counts(self, channel: Channel | None, outlet: AnyOutlet) -> None:
@@ -293,8 +336,7 @@ class Hub:
         member = among(outlet.memberships, channel)
         if member is None:
             return False
-        with _between_hubs:
-            outlet.memberships = without(outlet.memberships, member)
+        outlet.memberships = without(outlet.memberships, member)
         channel.leave(member)
         self._memberships -= 1
         if not channel.count and self._channels.get(channel.id) is channel:
@@ -327,13 +369,15 @@ class Hub:
                 return channel
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                self.counters.drops["overloaded"] += 1
-                advice = "await a moment and try again" if on_loop else f"waited {timeout:g} s for room"
-                raise Overloaded(
-                    f"channel {id!r} has {limits.max_mailbox} messages or"
-                    f" {limits.max_mailbox_size} bytes waiting: {advice}"
-                )
-            full.wait_for_room(size, limits.max_mailbox, limits.max_mailbox_size, remaining, self._lock)
+                self._refuse(id, "await a moment and try again" if on_loop else f"waited {timeout:g} s for room")
+            full.wait_for_room(size, limits.max_mailbox, limits.max_mailbox_size, remaining)
+
+    def _refuse(self, id: Hashable, advice: str) -> NoReturn:
+        self.counters.drops["overloaded"] += 1
+        limits = self.limits
+        raise Overloaded(
+            f"channel {id!r} has {limits.max_mailbox} messages or {limits.max_mailbox_size} bytes waiting: {advice}"
+        )
 
 
 def cores() -> int:
@@ -351,6 +395,10 @@ def _outlet(socket: Any) -> AnyOutlet:
 def _outlets(exclude: Any) -> frozenset[AnyOutlet]:
     sockets: Iterable[Any] = (exclude,) if hasattr(exclude, "outlet") else exclude
     return frozenset(_outlet(socket) for socket in sockets)
+
+
+def _members_among(outlets: frozenset[AnyOutlet], channel: Channel) -> int:
+    return sum(among(outlet.memberships, channel) is not None for outlet in outlets)
 
 
 def _on_event_loop() -> bool:

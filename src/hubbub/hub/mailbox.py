@@ -2,13 +2,12 @@
 
 A mailbox is a log: messages are appended once, and each member has a cursor, the number of the first message that it
 has not been given yet. Whoever brings a member up to date (a writer, or `Socket.write` and `leave` when they must not
-overtake a broadcast) moves its cursor under the hub's lock, so that every message is given once and in order, and a
+overtake a broadcast) moves its cursor under the lock, so that every message is given once and in order, and a
 member that joins later starts at the log's end.
 """
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.hub.channel import Member
@@ -100,7 +99,7 @@ class Mailbox:
     def has_room(self, size: int, most: int, most_size: int) -> bool:
         return len(self.entries) < most and (not self.size or self.size + size <= most_size)
 
-    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float, hub_lock: Lock) -> None:
+    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float) -> None:
         self.writers.wait_for_room(seconds)
 
     def give_pending(self, member: Member) -> None:

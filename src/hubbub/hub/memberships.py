@@ -1,7 +1,7 @@
 """What one socket is a member of. Most are in one channel, and a dict of one entry would be a tenth of all memory that
 such a connection takes: so it is nothing, then one Member, and a dict only from the second channel on.
 
-Read under the hub's lock; a socket may be in several hubs, so changed under the lock that they share as well.
+Changed under the lock.
 """
 
 from __future__ import annotations

@@ -6,16 +6,16 @@ is one.
 
 Both of a hub's ways out go through it, a broadcast and `Socket.write`, from any thread. The transport itself is
 touched only by the event loop that owns it, which keeps frames whole; another thread lets its frames wait in the
-backlog, under the outlet's lock, and asks the loop to flush.
+backlog and asks the loop to flush. All of it happens under the lock, so that a signal's handler, which may come between
+any two steps of a transport's `write`, does not write into the middle of a frame.
 
-The loop may write past the lock while the outlet is `ready`. Another thread that lets a frame wait ends that first,
-and only `flush`, on the loop, brings it back: so what that thread sends later cannot overtake the frame.
+The loop writes to the transport while the outlet is `ready`. Another thread that lets a frame wait ends that first, and
+only `flush`, on the loop, brings it back: so what that thread sends later cannot overtake the frame.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, cast
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, cast
 from hubbub.hub.backlog import TOTAL, Backlog, Overflow, Waiting
 from hubbub.hub.statistics import Counters, fanout
 from hubbub.limits import Limits
+from hubbub.lock import carry_out, inside, lock, perform, put_off
 from hubbub.logs import logger
 from hubbub.wire import Frame, frame
 
@@ -77,7 +78,6 @@ class Outlet:
         "counters",
         "form",
         "hubs",
-        "lock",
         "loop",
         "memberships",
         "open",
@@ -99,7 +99,6 @@ class Outlet:
         self._telling = False  # the owner wants to hear when nothing waits any more
         self._lost = 0  # dropped messages that the owner has not been told of yet
         self.transmit: Callable[[bytes], None] = sink.write
-        self.lock: threading.Lock = threading.Lock()
         self.loop: asyncio.AbstractEventLoop = loop
         self.thread: int = get_ident()
         self.open: bool = False  # accepts frames
@@ -127,24 +126,37 @@ class Outlet:
 
         Returns: whether it was accepted: False once the socket is closed, or when the policy drops it.
         """
+        if self.form is not None:
+            frame.encoded(self.form)  # compressing may take its time: not under the lock
+        if put_off:
+            carry_out()
+        if inside():
+            put_off.append((self._write, (frame,)))
+            return self.open
+        try:
+            with lock:
+                return self._write(frame)
+        finally:
+            if put_off:
+                carry_out()
+
+    def _write(self, frame: Frame) -> bool:
         for hub in self.hubs:
             hub.catch_up(self)
-        with self.lock:
-            if not self._deliver((frame,), None):
-                return False
-            self.counters.writes += 1
-            return True
+        if not self.deliver((frame,), None):
+            return False
+        self.counters.writes += 1
+        return True
 
     def send(self, data: str | bytes) -> bool:
         """`write`, for a plain form: the compiled outlet needs no Frame for it."""
         return self.write(frame(data))
 
     def deliver(self, frames: Sequence[Frame], channel: Hashable | None) -> int:
-        """Send frames of a channel, joined; None: of nobody but this socket. Returns how many were accepted."""
-        with self.lock:
-            return self._deliver(frames, channel)
+        """Send frames of a channel, joined; None: of nobody but this socket. With the lock held.
 
-    def _deliver(self, frames: Sequence[Frame], channel: Hashable | None) -> int:
+        Returns: how many were accepted.
+        """
         if not self.open:
             self.counters.drops["closed"] += len(frames)
             return 0
@@ -160,15 +172,18 @@ class Outlet:
 
     def control(self, data: bytes) -> bool:
         """Send a ping or pong. Of those that wait only the latest does."""
-        with self.lock:
-            if not self.open:
-                return False
-            if self.ready and get_ident() == self.thread:
-                self.transmit(data)
-            else:
-                self._waiting().put_control(data)
-                self._request_flush()
-            return True
+        sent = perform(self._control, data)
+        return self.open if sent is None else sent
+
+    def _control(self, data: bytes) -> bool:
+        if not self.open:
+            return False
+        if self.ready and get_ident() == self.thread:
+            self.transmit(data)
+        else:
+            self._waiting().put_control(data)
+            self._request_flush()
+        return True
 
     def finish(self, data: bytes) -> bool:
         """Send the last frame, after what waits, and leave every channel; then the owner's `flushed` is called, on
@@ -176,26 +191,36 @@ class Outlet:
 
         Returns: False if the outlet was finished or detached already.
         """
-        for hub in self.hubs:
-            hub.catch_up(self)
-        with self.lock:
-            if not self.open:
-                return False
-            self._put_last(data)
-            self.open, self.ready = False, None
-        for hub in self.hubs:
-            hub.forget(self)  # now: the peer may take its time to answer
+        finished = perform(self._finish, data)
+        self._leave_hubs()  # now: the peer may take its time to answer
+        return self.open if finished is None else finished
+
+    def _finish(self, data: bytes) -> bool:
+        if not self.open:
+            return False
+        self._catch_up()
+        self._put_last(data)
+        self.open, self.ready = False, None
         self.call_owner(self._tell_when_flushed)
         return True
 
     def detach(self) -> None:
         """The transport is gone: from here on nothing is written, and every hub forgets the socket."""
-        with self.lock:
-            self.open, self.ready = False, None
-            self.transmit = _nowhere
-            if self._backlog is not None:
-                self.counters.drops["closed"] += self._backlog.clear()
-                self._backlog = None
+        perform(self._detach)
+        self._leave_hubs()
+
+    def _detach(self) -> None:
+        self.open, self.ready = False, None
+        self.transmit = _nowhere
+        if self._backlog is not None:
+            self.counters.drops["closed"] += self._backlog.clear()
+            self._backlog = None
+
+    def _catch_up(self) -> None:
+        for hub in self.hubs:
+            hub.catch_up(self)
+
+    def _leave_hubs(self) -> None:
         for hub in self.hubs:
             hub.forget(self)
 
@@ -216,11 +241,14 @@ class Outlet:
         return self._telling
 
     def fail(self, error: Exception) -> None:
-        """Writing raised. It costs this connection and no other."""
-        logger.error("writing to a socket failed; it is cut", exc_info=error)
+        """Writing raised. It costs this connection and no other. With the lock held."""
         self.counters.drops["error"] += 1
         self.open, self.ready = False, None
-        self.call_owner(self._owner.cut, "error")
+        self.call_owner(self._give_up, error)
+
+    def _give_up(self, error: Exception) -> None:
+        logger.error("writing to a socket failed; it is cut", exc_info=error)
+        self._owner.cut("error")
 
     def pause(self) -> None:
         """The transport's buffer holds something: asyncio calls this inside `transmit`, so without the lock."""
@@ -234,7 +262,10 @@ class Outlet:
 
     def flush(self) -> None:
         """Give the transport what waits, until it is full. On the loop."""
-        with self.lock:
+        if inside():  # in `transmit` already: a transport that took it all resumes us there
+            self._request_flush()
+            return
+        with lock:
             self._flushing = False
             while self._backlog is not None and not self._paused:
                 if self._backlog:
@@ -243,6 +274,8 @@ class Outlet:
                     self._backlog = None
             self.ready = self.loop if self.open and not self._paused and self._backlog is None else None
             lost, self._lost = self._lost, 0
+        if put_off:
+            carry_out()
         if lost:
             self._owner.dropped(lost)
         if self._telling and not self.clogged:

@@ -55,8 +55,7 @@ class Statistics:
 class Counters:
     """The running counts behind the snapshot: those of the Python side, and beside them those of the compiled one.
 
-    Plain ints without a lock of their own: broadcasts are counted under the hub's lock, deliveries by the one loop
-    that writes. Two threads that call `Socket.write` at the same instant may count it once. The compiled are exact.
+    Those of the Python side are plain ints, which change under the lock.
     """
 
     __slots__ = ("broadcasts", "bytes", "deliveries", "drops", "native", "sends", "writes")

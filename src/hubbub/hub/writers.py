@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from threading import Condition, Lock, get_ident
+from threading import Condition, get_ident
 from typing import TYPE_CHECKING
 
 from hubbub.hub.mailbox import Mailbox
 from hubbub.hub.statistics import Counters
+from hubbub.lock import carry_out, lock, put_off
 from hubbub.logs import logger
 from hubbub.supervision import Pauses
 
@@ -34,15 +35,13 @@ class Writers:
     Args:
         least: writers that always exist.
         most: writers at the most; one turn of the loop makes at most `most * SLICE` sends.
-        lock: the hub's, held for one slice at a time.
     """
 
     shard_size: int = 4096
 
-    def __init__(self, least: int, most: int, lock: Lock, counters: Counters) -> None:
+    def __init__(self, least: int, most: int, counters: Counters) -> None:
         self._least = least
         self._most = most
-        self._lock = lock
         self._room = Condition(lock)
         self._waiting_for_room = 0
         self._counters = counters
@@ -114,7 +113,15 @@ class Writers:
             self._loop = None
 
     def _turn(self) -> None:
-        """One turn of the loop: a slice's worth of sends for each writer that finds a shard."""
+        """One turn of the loop."""
+        try:
+            self._write_slices()
+        finally:
+            if put_off:
+                carry_out()
+
+    def _write_slices(self) -> None:
+        """A slice's worth of sends for each writer that finds a shard. The lock is held for one slice at a time."""
         self._scheduled = False
         self._busy = 0
         for _ in range(self._size):
@@ -131,7 +138,7 @@ class Writers:
                 assert self._loop is not None
                 self._loop.call_later(pause, self._turn)
                 return
-        with self._lock:
+        with lock:
             if self.queue:
                 self._size = min(self._size + 1, self._most)
                 self._schedule()
@@ -142,7 +149,7 @@ class Writers:
         """What one writer does in one turn."""
         room = SLICE
         while room > 0 and self.queue:
-            with self._lock:
+            with lock:
                 batch = self.queue[0].batch or self.queue[0].take()
                 shard = self.queue.popleft()
                 before = shard.position

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from threading import Lock
 from typing import Any
 
 from hubbub.hub.channel import Channel, Member
@@ -100,7 +99,7 @@ class Outlet:
     def call_owner(self, callback: Callable[..., None], *args: object) -> None: ...
 
 class Shard:
-    """See `hubbub.hub.channel.Shard`, whose methods these are. Called under the hub's lock."""
+    """See `hubbub.hub.channel.Shard`, whose methods these are. Called under the lock."""
 
     @property
     def members(self) -> list[Member]: ...
@@ -123,8 +122,8 @@ class Shard:
         """
 
     def has_room(self, size: int, most: int, most_size: int) -> bool: ...
-    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float, hub_lock: Lock) -> None:
-        """Without the GIL and the hub's lock; 0.1 s at most, so that signals are heard."""
+    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float) -> None:
+        """Without the GIL and the lock; 0.1 s at most, so that signals are heard."""
 
 class Writers:
     """A pool of threads that write to shards, and never hold the GIL.

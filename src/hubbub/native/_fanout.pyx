@@ -2,7 +2,7 @@
 """The binding of the compiled fan-out: what it does and promises is said in _fanout.pyi and in the C headers.
 
 Why its fields are safe without the GIL, too: each is set once, before others see the object; or is a number; or belongs
-to the hub's lock; or is read and changed in critical sections, as Cython does it for all that Python sees of them.
+to the lock; or is read and changed in critical sections, as Cython does it for all that Python sees of them.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strerror
+
+from hubbub.lock import later, lock as the_lock, put_off
 
 __all__ = ["Counts", "Outlet", "Shard", "Writers", "after_fork", "total_backlog"]
 
@@ -173,13 +175,13 @@ cdef class Shard:
     def has_room(self, size_t size, size_t most, size_t most_size):
         return hb_shard_has_room(self.c, size, most, most_size)
 
-    def wait_for_room(self, size_t size, size_t most, size_t most_size, double seconds, hub_lock):
-        hub_lock.release()
+    def wait_for_room(self, size_t size, size_t most, size_t most_size, double seconds):
+        the_lock.release()
         try:
             with nogil:
                 hb_shard_wait_for_room(self.c, size, most, most_size, min(seconds, PATIENCE))
         finally:
-            hub_lock.acquire()
+            the_lock.acquire()
 
     def post(self, frame, excluded):
         cdef hb_entry *c = self._entry(frame, excluded)

@@ -230,6 +230,11 @@ cdef class Outlet:
 
     def write(self, frame):
         cdef bytes data = frame.encoded(form_of(self.c))
+        if put_off and later(self._write_in_order, data):
+            return self.c.open
+        return self._write_in_order(data)
+
+    def _write_in_order(self, bytes data):
         return self._write(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
     def send(self, data):
@@ -251,6 +256,8 @@ cdef class Outlet:
             to = <unsigned char *>PyBytes_AS_STRING(large)
         encode_head(to, 0x82 if type(data) is bytes else 0x81, size)
         memcpy(to + head, payload, size)
+        if put_off and later(self._write_in_order, PyBytes_FromStringAndSize(<char *>to, whole)):
+            return self.c.open
         return self._write(<char *>to, whole)
 
     def control(self, bytes data):
@@ -270,6 +277,11 @@ cdef class Outlet:
         return accepted
 
     def finish(self, bytes data):
+        if put_off and later(self._finish_in_order, data):
+            return self.c.open
+        return self._finish_in_order(data)
+
+    def _finish_in_order(self, bytes data):
         cdef const char *start = PyBytes_AS_STRING(data)
         cdef size_t size = PyBytes_GET_SIZE(data)
         cdef bint finished

@@ -20,6 +20,7 @@ import uvloop
 import hubbub
 from hubbub import Hub, Limits
 from hubbub.hub.statistics import fanout
+from hubbub.lock import lock
 from support.outlets import PairSocket
 from support.serving import until
 
@@ -241,7 +242,7 @@ def test_a_loop_that_is_collected_waits_for_no_hub() -> None:
     loop.run_until_complete(adopt())
     user, collected = PairSocket.open.pop(), weakref.ref(loop)
     ends = user._ours, user._peers
-    with hub._lock:  # as a thread may that makes an object, which makes the collector run
+    with lock:  # as a thread may that makes an object, which makes the collector run
         del user, loop
         gc.collect()
     assert collected() is None
