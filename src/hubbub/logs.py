@@ -23,13 +23,20 @@ def printable(text: object) -> str:
 
 
 class PeerLog:
-    """Log lines that peers can cause, at most `rate` in a second; the rest is counted and said in one line."""
+    """Log lines that peers can cause, at most `rate` in a second; the rest is counted and said in one line.
 
-    __slots__ = ("_clock", "_count", "_rate", "_second", "suppressed")
+    Args:
+        logger: where they go.
+    """
 
-    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
+    __slots__ = ("_clock", "_count", "_logger", "_rate", "_second", "suppressed")
+
+    def __init__(
+        self, rate: int, clock: Callable[[], float] = time.monotonic, *, logger: logging.Logger = logger
+    ) -> None:
         self._rate = rate
         self._clock = clock
+        self._logger = logger
         self._second = -1
         self._count = 0
         self.suppressed: int = 0  # lines of all time that were counted instead of written
@@ -38,7 +45,7 @@ class PeerLog:
         second = int(self._clock())
         if second != self._second:
             if self._count > self._rate:
-                logger.warning("%d more log lines about peers were suppressed", self._count - self._rate)
+                self._logger.warning("%d more log lines about peers were suppressed", self._count - self._rate)
             self._second, self._count = second, 0
         self._count += 1
         if self._count > self._rate:
@@ -48,8 +55,9 @@ class PeerLog:
 
     def write(self, level: int, message: str, *peer_text: object) -> None:
         """Log `message % peer_text`, each of them escaped; numbers stay numbers, for `%d`."""
-        if logger.isEnabledFor(level) and self._allowed():
-            logger.log(level, message, *(text if isinstance(text, int) else printable(text) for text in peer_text))
+        if self._logger.isEnabledFor(level) and self._allowed():
+            shown = (text if isinstance(text, int) else printable(text) for text in peer_text)
+            self._logger.log(level, message, *shown)
 
     def failure(self, message: str, error: BaseException) -> None:
         """Log an error of the program's own with its traceback.
@@ -58,12 +66,13 @@ class PeerLog:
         `exc_text`, made here: an exception often quotes what the peer sent, so each line is escaped, and set in behind
         a bar, so that none of them can pass for a log line.
         """
-        if logger.isEnabledFor(logging.ERROR) and self._allowed():
-            place, line, function, _ = logger.findCaller(stacklevel=2)
+        log = self._logger
+        if log.isEnabledFor(logging.ERROR) and self._allowed():
+            place, line, function, _ = log.findCaller(stacklevel=2)
             details = (type(error), error, error.__traceback__)
-            record = logger.makeRecord(logger.name, logging.ERROR, place, line, message, (), details, function)
+            record = log.makeRecord(log.name, logging.ERROR, place, line, message, (), details, function)
             record.exc_text = behind_a_bar(error)
-            logger.handle(record)
+            log.handle(record)
 
 
 def behind_a_bar(error: BaseException) -> str:
