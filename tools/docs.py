@@ -131,9 +131,11 @@ def asgi_inner(item: type) -> set[str]:
     """What a public class has for this library alone."""
     if item is hubbub.asgi.WebSocketProtocol:
         return {name for name in vars(item) if name not in ("limits", "compression", "hub")}
-    return {hubbub.Hub: {"adopt", "forget", "catch_up"}, hubbub.Socket: {"end"}, hubbub.Server: {"start"}}.get(
-        item, set()
-    )
+    return {
+        hubbub.Hub: {"adopt", "forget", "catch_up"},
+        hubbub.Socket: {"end", "remember"},
+        hubbub.Server: {"start"},
+    }.get(item, set())
 
 
 def limits() -> str:

@@ -56,7 +56,7 @@ class Limits:
     ping_interval: float = 25.0
     """Silence after which a peer is pinged (Centrifugo and Socket.IO: 25 s)."""
     pong_timeout: float = 10.0
-    """Silence after a ping. At the limit: cut, cause timeout."""
+    """Silence after a ping. At the limit: close 1011, cause timeout, and no wait for an answer."""
     close_timeout: float = 5.0
     """Wait for the peer's close frame, and for unsent bytes to leave. At the limit: cut."""
 

@@ -123,6 +123,7 @@ async def test_a_peer_that_answers_no_ping_is_cut() -> None:
     async with limited(ping_interval=0.1, pong_timeout=0.1) as server:
         client = await RawClient.connect(server.port)
         assert await client.frame() == (0x89, b"")
+        assert (await client.read_close())[0] == 1011
         assert await client.at_end()
         await until(lambda: server.statistics().closed == {"timeout": 1})
 

@@ -307,6 +307,7 @@ async def test_uvicorns_own_settings_are_obeyed() -> None:
         assert (await client.read_close())[0] == 1009
         silent = await RawClient.connect(port)
         assert (await silent.frame())[0] == 0x89
+        assert await silent.read_close() == (1011, "keepalive ping timeout")
         assert await silent.at_end()
 
 

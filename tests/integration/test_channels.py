@@ -6,7 +6,7 @@ import asyncio
 import functools
 import hashlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -237,6 +237,36 @@ async def test_a_closed_socket_has_left_everything_when_closed_is_called(hub: hu
         await until(lambda: seen)
     assert seen == [([], 0, False)]
     assert hub.statistics().memberships == 0
+
+
+ENDINGS: dict[str, Callable[[RawClient, hubbub.Socket], object]] = {
+    "the client breaks off": lambda client, socket: client.kill(),
+    "the client closes": lambda client, socket: client.send(encode(8, b"")),
+    "the client breaks the protocol": lambda client, socket: client.send(b"\xff"),
+    "the program closes": lambda client, socket: socket.close(),
+}
+
+
+@pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
+async def test_a_closed_socket_tells_what_it_has_left(
+    hub: hubbub.Hub, room: str, end: Callable[[RawClient, hubbub.Socket], object]
+) -> None:
+    seen: list[tuple[tuple[Any, ...], bool, list[Any]]] = []
+
+    def closed(self: Recorder, reason: hubbub.Closed) -> None:
+        seen.append((self.socket.left, self.socket.is_open, hub.channels_of(self.socket)))
+
+    handler = Recorder.fresh(closed=closed)
+    async with serving(handler, limits=hubbub.Limits(close_timeout=0.1)) as server:
+        client = await RawClient.connect(server.port)
+        socket = handler.everyone[0].socket
+        for channel in (room, 2, "left before"):
+            hub.join(channel, socket)
+        hub.leave("left before", socket)
+        assert socket.left == ()
+        end(client, socket)
+        await until(lambda: seen)
+    assert seen == [((room, 2), False, [])]
 
 
 class Everywhere(hubbub.Handler):

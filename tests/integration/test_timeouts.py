@@ -65,15 +65,17 @@ async def test_a_handlers_own_handshake_that_takes_too_long(cancels: bool) -> No
         assert [end.cause for end in handler.everyone[0].ends] == [Cause.TIMEOUT]
 
 
-async def test_a_peer_is_pinged_and_cut_if_it_stays_silent() -> None:
+async def test_a_peer_is_pinged_and_told_and_cut_if_it_stays_silent() -> None:
     handler = Recorder.fresh()
-    async with serving(handler, limits=limits(ping_interval=SOON, pong_timeout=SOON)) as server:
+    async with serving(handler, limits=limits(ping_interval=SOON, pong_timeout=SOON, close_timeout=60)) as server:
         client = await RawClient.connect(server.port)
         assert await client.frame() == (0x89, b"")
+        assert await client.read_close() == (1011, "keepalive ping timeout")
         assert await client.at_end()
         await until(lambda: handler.everyone[0].ends)
-        assert handler.everyone[0].ends[0].cause is Cause.TIMEOUT
-        assert "pong" in handler.everyone[0].ends[0].text
+        cause, code, text = handler.everyone[0].ends[0]
+        assert (cause, code) == (Cause.TIMEOUT, 1011)
+        assert "pong" in text
 
 
 async def test_a_peer_that_answers_pings_or_talks_stays() -> None:

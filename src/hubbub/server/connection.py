@@ -35,6 +35,7 @@ from hubbub.wire import (
 
 __all__ = ["Connection", "Phase"]
 
+NO_PONG = close(1011, "keepalive ping timeout")  # code and words of other servers: their clients know them
 EARLY = 64 * 1024  # bytes kept of a client that sends frames before it was accepted
 
 
@@ -109,6 +110,9 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
     def message(self, data: str | bytes) -> None:
         """A whole message."""
         raise NotImplementedError
+
+    def ending(self, closed: Closed) -> None:
+        """No message comes any more, for that reason; the last bytes still leave. Only if the end takes a while."""
 
     def ended(self, closed: Closed) -> None:
         """The connection is gone, and the socket in no channel any more. Only if `requested` was called."""
@@ -252,6 +256,7 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         upgraded = self._wire is not None
         self.phase = Phase.LOST
         if reached:
+            self.socket.remember()
             self.outlet.detach()  # before anything else: the loop closes the descriptor next
         self.context.sweep.remove(self)
         self.context.release(self)
@@ -403,6 +408,13 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         self._enter(Phase.FAILED)
         self._half_close()
 
+    def _give_up(self) -> None:
+        """No pong came: say so, as a peer that lives may read on, and wait for no answer."""
+        self.because(Closed(Cause.TIMEOUT, 1011, f"no pong within {self.context.limits.pong_timeout:g} s"))
+        self._enter(Phase.ENDING)
+        if not self.outlet.finish(NO_PONG):
+            self.flushed()  # our close frame went before
+
     def _half_close(self) -> None:
         """Say that nothing more comes, and read on until the peer does the same or the sweep cuts it: a socket closed
         with bytes unread is reset, and the peer might never see our answer."""
@@ -415,6 +427,10 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
     def _enter(self, phase: Phase) -> None:
         """The end begins, in one way or another."""
         self.phase = phase
+        if hasattr(self, "socket"):
+            self.socket.remember()
+            if self.reason is not None:
+                self.ending(self.reason)
         self._since = self.context.sweep.now
         self.context.sweep.at(self, self._since + self.context.limits.close_timeout)
 
@@ -455,7 +471,8 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
                 self.fail(PolicyViolation("a message was not finished in time"), Cause.TIMEOUT)
                 return now + limits.close_timeout
             case Due.NO_PONG:
-                self.abort(Closed(Cause.TIMEOUT, 1006, f"no pong within {limits.pong_timeout:g} s"))
+                self._give_up()
+                return now + limits.close_timeout
             case Due.STALLED:
                 self.context.counters.drops["overflow"] += 1
                 self.abort(Closed(Cause.OVERFLOW, 1006, f"took no byte for {limits.backlog_timeout:g} s"))

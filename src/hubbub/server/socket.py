@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from enum import StrEnum
 from threading import get_ident
 from typing import Any, NamedTuple, Protocol
@@ -56,13 +57,14 @@ class Link(Protocol):
 class Socket:
     """One client. `write`, `ping` and `close` may be called from any thread; none of them raises for a closed one."""
 
-    __slots__ = ("__weakref__", "_link", "outlet", "subprotocol")
+    __slots__ = ("__weakref__", "_left", "_link", "outlet", "subprotocol")
 
     def __init__(self, link: Link, outlet: AnyOutlet) -> None:
         self._link = link
         self.outlet: AnyOutlet = outlet
         self.subprotocol: str | None = None
         """The subprotocol that the handshake chose."""
+        self._left: tuple[Hashable, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Socket {self.peer} {'open' if self.is_open else 'closed'}>"
@@ -96,6 +98,7 @@ class Socket:
 
     def end(self, closed: Closed) -> bool:
         """`close`, for another cause than the program's wish."""
+        self.remember()
         if not self.outlet.finish(close(closed.code, closed.text)):
             return False
         if get_ident() == self.outlet.thread:
@@ -103,6 +106,11 @@ class Socket:
         else:
             self.outlet.call_owner(self._link.closing, closed)
         return True
+
+    def remember(self) -> None:
+        """It is about to leave every channel: keep which."""
+        if self.outlet.hubs and not self._left:
+            self._left = tuple(id for hub in self.outlet.hubs for id in hub.channels_of(self))
 
     @property
     def buffered(self) -> int:
@@ -113,6 +121,11 @@ class Socket:
     def is_open(self) -> bool:
         """Whether `write` would accept a message."""
         return self.outlet.open
+
+    @property
+    def left(self) -> tuple[Hashable, ...]:
+        """The channels that it was in when it was closed or lost, for programs that announce who left; empty before."""
+        return self._left
 
     @property
     def peer(self) -> Any:
