@@ -16,7 +16,7 @@ HubbubError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "Disconnected",
@@ -76,10 +76,12 @@ class Reject(HubbubError):
         self, reason: str = "rejected", *, status: int = 400, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
         super().__init__(reason)
-        if not (reason and reason.isascii() and reason.isprintable()):
+        said: Any = reason
+        if not (isinstance(said, str) and said and said.isascii() and said.isprintable()):
             raise Misuse(f"a reason is visible ASCII, for it travels in a header: {reason!r}")
-        if not 400 <= status <= 599:
-            raise Misuse(f"a refusal has a status from 400 to 599, not {status}")
+        code: Any = status
+        if not isinstance(code, int) or not 400 <= code <= 599:
+            raise Misuse(f"a refusal has a status from 400 to 599, not {status!r}")
         self.reason = reason
         self.status = status
         self.headers = headers

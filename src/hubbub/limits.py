@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, fields
+from typing import Any
 
+from hubbub.arguments import shown
 from hubbub.errors import Misuse
 
 __all__ = ["Limits"]
@@ -12,6 +14,7 @@ __all__ = ["Limits"]
 KIB = 1024
 MIB = 1024 * KIB
 MOST = sys.maxsize // 2  # of a size or count: sums of two fit into what compiled code counts with
+LONGEST = 1e9  # seconds, some thirty years: what stands for "never" where times are added up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +24,7 @@ class Limits:
     Where a field may be None, None means that there is no bound of hubbub's own. `docs/limits.md`
     tells, field by field, why the default is what it is and how a deployment chooses its own.
 
-    Raises: Misuse: a value that is not above zero, or two that contradict each other.
+    Raises: Misuse: a value that is no number above zero, or two that contradict each other.
     """
 
     # What one peer may send
@@ -95,13 +98,26 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not value > 0:
-                raise Misuse(f"Limits.{field.name} must be above zero, not {value!r}")
-            if value is not None and value > MOST and str(field.type).startswith("int"):
-                object.__setattr__(self, field.name, MOST)
+            value = _judged(field.name, str(field.type), getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
         if self.max_total_backlog < self.max_backlog:
             raise Misuse(
                 f"Limits.max_total_backlog ({self.max_total_backlog}) is below max_backlog ({self.max_backlog}):"
                 " one slow socket would use up what is meant for all"
             )
+
+
+def _judged(name: str, kind: str, value: Any) -> int | float | None:
+    """The value, or the largest one if it is beyond that. Raises: Misuse."""
+    whole = kind.startswith("int")
+    if value is None and "None" in kind:
+        return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+        or_none = ", or None" if "None" in kind else ""
+        raise Misuse(f"Limits.{name} must be a number above zero{or_none}, not {shown(value)}")
+    most = MOST if whole else LONGEST
+    if value > most:
+        return most
+    if whole and value != int(value):
+        raise Misuse(f"Limits.{name} must be a whole number, not {value}")
+    return int(value) if whole else value

@@ -18,21 +18,22 @@ FILES = sorted(SOURCE.rglob("*.py"))
 MODULES = ["hubbub", *(m.name for m in pkgutil.walk_packages(hubbub.__path__, "hubbub.") if "__main__" not in m.name)]
 
 # What each part of the package may import of it, beside its own folder.
-COMMON = {"errors", "limits", "lock", "logs", "native", "supervision"}
+COMMON = {"arguments", "errors", "limits", "lock", "logs", "native", "supervision"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
-    "limits": {"errors"},
+    "arguments": {"errors"},
+    "limits": {"arguments", "errors"},
     "lock": {"logs"},
     "logs": set(),
     "native": {"errors"},
     "supervision": {"logs"},
-    "wire": {"errors", "native"},
+    "wire": {"arguments", "errors", "native"},
     "hub": COMMON | {"wire"},
     "server": COMMON | {"wire", "hub"},
     "asgi": COMMON | {"wire", "hub", "server"},
     "load": {"errors", "logs", "wire"},
     "demo": {"", "asgi", "supervision"},
-    "cli": {"", "errors", "asgi", "hub", "server", "native", "load", "logs", "demo"},
+    "cli": {"", "arguments", "errors", "asgi", "hub", "server", "native", "load", "logs", "demo"},
     "__main__": {"errors", "cli"},
     "": {"errors", "hub", "limits", "server", "wire"},
 }

@@ -17,6 +17,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from hubbub import native
+from hubbub.arguments import instance, shown, whole
 from hubbub.errors import LimitReached, Misuse, Overloaded
 from hubbub.hub.backlog import Overflow
 from hubbub.hub.channel import Channel, Member, Pool, Sharding
@@ -53,7 +54,7 @@ class Hub:
             "drop-newest" or "latest".
         limits: the bounds.
 
-    Raises: Misuse: arguments that contradict each other, or an unknown overflow policy.
+    Raises: Misuse: arguments that are wrong or contradict each other, or an unknown overflow policy.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Hub:
         overflow: str = "disconnect",
         limits: Limits | None = None,
     ) -> None:
-        if max_writers is None:
-            max_writers = max(writers, cores())
-        if not 1 <= writers <= max_writers:
+        writers = whole("writers", writers, 1)
+        max_writers = max(writers, cores()) if max_writers is None else whole("max_writers", max_writers, 1)
+        if writers > max_writers:
             raise Misuse(f"a pool has 1 <= writers <= max_writers, not {writers} and {max_writers}")
+        if shards is not None and not callable(shards):
+            raise Misuse(f"shards is a function that takes a channel's id, not {shown(shards)}")
         native.active()  # or refuse to start
-        self.limits: Limits = limits or Limits()
+        self.limits: Limits = instance("limits", limits, Limits, "a hubbub.Limits") or Limits()
         self.overflow: Overflow = Overflow.of(overflow)
         self.counters: Counters = Counters()
         self._sharding = shards
@@ -388,12 +391,14 @@ def cores() -> int:
 def _outlet(socket: Any) -> AnyOutlet:
     outlet: Any = getattr(socket, "outlet", None)
     if not isinstance(outlet, OUTLETS):
-        raise TypeError(f"a hub works with Sockets (a handler's is `self.socket`), not with {socket!r}")
+        advice = "pass its `socket`" if hasattr(socket, "socket") else "a handler's is `self.socket`"
+        raise TypeError(f"a hub works with Sockets, not with {shown(socket)}: {advice}")
     return cast("AnyOutlet", outlet)
 
 
 def _outlets(exclude: Any) -> frozenset[AnyOutlet]:
-    sockets: Iterable[Any] = (exclude,) if hasattr(exclude, "outlet") else exclude
+    alone = hasattr(exclude, "outlet") or not hasattr(exclude, "__iter__")
+    sockets: Iterable[Any] = (exclude,) if alone else exclude
     return frozenset(_outlet(socket) for socket in sockets)
 
 

@@ -43,10 +43,11 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.s
 
     Raises: OSError: the address cannot be had; its text says which one.
     """
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise OSError(errno.EINVAL, f"cannot listen on {where}: {getattr(error, 'strerror', error)}") from None
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):
@@ -63,13 +64,13 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.s
                 if error.errno == errno.EADDRNOTAVAIL and len(found) > 1:  # IPv6 without an address for it
                     sockets.pop().close()
                     continue
-                raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+                raise _cannot_listen(where, error) from None
     except BaseException:
         for listening in sockets:
             listening.close()
         raise
     if not sockets:
-        raise OSError(f"cannot listen on {host}:{port}: the host has no address here")
+        raise OSError(f"cannot listen on {where}: the host has no address here")
     return sockets
 
 
@@ -83,30 +84,59 @@ def _tcp_socket(family: socket.AddressFamily, reuse_port: bool) -> socket.socket
     return made
 
 
-def bind_unix(path: str) -> socket.socket:
-    """A listening Unix socket. A socket file that nobody listens on any more is replaced.
+def bind_unix(path: str, mode: int) -> socket.socket:
+    """A listening Unix socket with these permissions. A socket file that nobody listens on any more is replaced.
 
     Raises:
         Misuse: the path is a file of another kind.
         OSError: somebody listens there, or it cannot be had.
     """
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise Misuse(f"{path} exists and is not a socket")
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(path)
-            except ConnectionRefusedError:
-                os.unlink(path)
-            else:
-                raise OSError(errno.EADDRINUSE, f"cannot listen on {path}: another process does")
     listening = socket.socket(socket.AF_UNIX)
     try:
+        _make_way(path)
         listening.bind(path)
+        os.chmod(path, mode)  # before anybody can connect
+        listening.listen(BACKLOG)  # or the next one to come would take it for one that nobody listens on
     except OSError as error:
         listening.close()
-        raise OSError(error.errno, f"cannot listen on {path}: {error.strerror}") from None
+        raise _cannot_listen(path, error) from None
+    except BaseException:
+        listening.close()
+        raise
     return listening
+
+
+def _make_way(path: str) -> None:
+    """Remove what a server left behind that was killed."""
+    with contextlib.suppress(FileNotFoundError):
+        before = os.stat(path)
+        if not stat.S_ISSOCK(before.st_mode):
+            raise Misuse(f"{path} exists and is not a socket: choose another path, or remove it")
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.setblocking(False)  # or it would wait for a place in a full queue
+            if probe.connect_ex(path) != errno.ECONNREFUSED:
+                raise OSError(errno.EADDRINUSE, "another process does")
+        if _identity(path) == (before.st_dev, before.st_ino):  # else another one was quicker than we are
+            os.unlink(path)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Which file it is, whatever its name. Raises: OSError."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+_ADVICE = {
+    errno.EADDRINUSE: "stop the program that does, or choose another",
+    errno.EADDRNOTAVAIL: "it is no address of this machine; 0.0.0.0 is all of its IPv4",
+    errno.EACCES: "this user may not; ports below 1024 are root's, and a Unix socket needs a folder to write to",
+    errno.ENOENT: "its folder has to be made first",
+}
+
+
+def _cannot_listen(where: str, error: OSError) -> OSError:
+    advice = _ADVICE.get(error.errno or 0)
+    return OSError(error.errno, f"cannot listen on {where}: {error.strerror or error}{f': {advice}' if advice else ''}")
 
 
 class Listener:
@@ -131,15 +161,16 @@ class Listener:
         self._handshake_timeout = handshake_timeout
         self._server: asyncio.Server | Acceptor | None = None  # who accepts
         self._reactor: Reactor | None = None
-        self._path = listening.getsockname() if listening.family == socket.AF_UNIX else None
         name: Any = listening.getsockname()
-        self.address: Any = name[:2] if isinstance(name, tuple) else name
+        self._path = os.fsdecode(name) if listening.family == socket.AF_UNIX else None
+        self._file = self._own_file()
+        self.address: Any = self._path or name[:2]
 
     @property
     def url(self) -> str:
         """Where clients find it."""
         if self._path is not None:
-            return f"unix:{self._path}"
+            return f"unix:{self._path.replace(chr(0), '@')}"  # an abstract name, as it is usually shown
         host, port = self.address
         return f"ws{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -189,6 +220,7 @@ class Listener:
                 logger.error("the listening socket %s was lost; opening it again", self.address)
                 self._stop()
                 self.socket = self._bind()
+                self._file = self._own_file()
                 await self.open(self._reactor)
             await asyncio.sleep(WATCH_INTERVAL)
 
@@ -204,11 +236,20 @@ class Listener:
         return accepts and not poll.poll(0)
 
     def close(self) -> None:
-        """Stop accepting."""
-        self._stop()
-        if self._path and self._bind is not None:
+        """Stop accepting.
+
+        The file of a Unix socket goes first: while we listen no other server replaces it, and no other file can have
+        its number.
+        """
+        if self._file is not None and self._path is not None:
             with contextlib.suppress(OSError):
-                os.unlink(self._path)
+                if _identity(self._path) == self._file:  # else a successor's
+                    os.unlink(self._path)
+        self._stop()
+
+    def _own_file(self) -> tuple[int, int] | None:
+        """Which file is to be removed at the end: that of a Unix socket of our own making."""
+        return None if self._path is None or self._bind is None else _identity(self._path)
 
     def _stop(self) -> None:
         if self._server is not None:

@@ -8,17 +8,19 @@ import signal
 import socket
 import ssl as tls
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from hubbub import native
+from hubbub.arguments import shown, whole
 from hubbub.errors import Misuse
 from hubbub.hub import Hub
 from hubbub.limits import Limits
 from hubbub.logs import logger
 from hubbub.server.handler import Handler
 from hubbub.server.server import DEFAULT_PORT, Server, serve
+from hubbub.server.settings import hosts_of
 from hubbub.server.workers import run_workers
 from hubbub.wire import Deflate
 
@@ -51,7 +53,8 @@ def run(
     hub: Hub | None = None,
     host: str | Sequence[str] = "127.0.0.1",
     port: int | None = None,
-    uds: str | None = None,
+    uds: str | os.PathLike[str] | None = None,
+    uds_mode: int = 0o666,
     sockets: Sequence[socket.socket] = (),
     ssl: tls.SSLContext | None = None,
     workers: int = 1,
@@ -70,51 +73,71 @@ def run(
 
     All other arguments are those of `serve`.
 
-    Raises: Misuse: arguments that contradict each other. OSError: an address cannot be had.
+    Raises:
+        Misuse: arguments that are wrong or contradict each other; not the main thread, or inside an event loop.
+        OSError: an address cannot be had.
     """
+    _be_alone()
     factory = event_loop(loop)
-    settings: dict[str, Any] = {"hub": hub, "limits": limits, "compression": compression, "ssl": ssl}
-    if workers < 1:
-        raise Misuse(f"workers is a whole number from 1, not {workers}")
+    workers = whole("workers", workers, 1)
+    if started is not None and not callable(started):
+        raise Misuse(f"started is a function that takes the server, not {shown(started)}")
+    settings: dict[str, Any] = {"hub": hub, "limits": limits, "compression": compression, "ssl": ssl, "host": host}
     if workers == 1:
-        settings |= {"host": host, "port": port, "uds": uds, "sockets": sockets, "reuse_port": reuse_port}
-        return _run_one(handler, settings, factory, started, _at_once)
+        settings |= {"port": port, "uds": uds, "uds_mode": uds_mode, "sockets": sockets, "reuse_port": reuse_port}
+        return _run_one(serve(handler, **settings), factory, started, _at_once)
     if hub is not None:
         raise Misuse("a hub's channels live in one process: use workers=1 with a hub")
-    if uds or sockets:
+    if uds is not None or sockets:
         raise Misuse("several workers share a TCP port: leave out uds and sockets")
-    settings |= {"host": host, "reuse_port": True}
+    settings |= {"reuse_port": True}
+    port = DEFAULT_PORT if port is None else port
+    serve(handler, **settings, port=port)  # or refuse, before there are workers
     run_workers(
         workers,
-        [host] if isinstance(host, str) else list(host),
-        DEFAULT_PORT if port is None else port,
-        lambda chosen: _run_one(handler, settings | {"port": chosen}, factory, started, _not_at_all),
+        hosts_of(host),
+        port,
+        lambda chosen: _run_one(serve(handler, **settings, port=chosen), factory, started, _not_at_all),
     )
 
 
+def _be_alone() -> None:
+    """Raises: Misuse: not in the main thread, which alone gets signals, or in an event loop that runs already."""
+    advice = "use `async with hubbub.serve(Handler) as server: ...`, which takes no signals"
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        if threading.current_thread() is not threading.main_thread():
+            raise Misuse(
+                f"hubbub.run is a whole program, and waits for signals, which come to the main thread: here, {advice},"
+                " in a coroutine that is given to asyncio.run"
+            ) from None
+    else:
+        raise Misuse(f"hubbub.run is a whole program, and an event loop runs here already, as in a notebook: {advice}")
+
+
 def _run_one(
-    handler: Callable[[], Handler],
-    settings: dict[str, Any],
+    server: serve,
     factory: Callable[[], asyncio.AbstractEventLoop],
     started: Callable[[Server], None] | None,
     again: Callable[[int], None],
 ) -> None:
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve_until_signal(partial(serve, handler, **settings), started, again))
+        runner.run(_serve_until_signal(server, started, again))
 
 
 async def _serve_until_signal(
-    make: Callable[[], serve], started: Callable[[Server], None] | None, again: Callable[[int], None]
+    server: serve, started: Callable[[Server], None] | None, again: Callable[[int], None]
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, _on_signal, number, stop, again)
-    async with make() as server:
-        for url in server.urls:
+    async with server as running:
+        for url in running.urls:
             logger.info("listening on %s (%s, %s)", url, type(loop).__module__.partition(".")[0], native.describe())
         if started is not None:
-            started(server)
+            started(running)
         await stop.wait()
         logger.info("stopping: a second signal exits at once")
 

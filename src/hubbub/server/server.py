@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl as tls
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from hubbub.arguments import instance, whole
 from hubbub.errors import Misuse
 from hubbub.hub import Hub
 from hubbub.limits import Limits
@@ -20,6 +22,7 @@ from hubbub.server.context import Context, ServerStatistics
 from hubbub.server.handler import Handler
 from hubbub.server.listener import Listener, bind_tcp, bind_unix, reactor_for
 from hubbub.server.session import Session
+from hubbub.server.settings import factory_of, hosts_of, path_of, sockets_of, tls_of
 from hubbub.server.socket import Cause, Closed
 from hubbub.supervision import supervise
 from hubbub.wire import Deflate
@@ -44,7 +47,9 @@ class serve:  # noqa: N801  it is called like a function
         hub: the hub whose statistics, limits and overflow policy the server's sockets share.
         host: address or name to listen on, or several.
         port: TCP port, 0 for any free one; 4545 if nothing else is said to listen on.
-        uds: path of a Unix socket to listen on, also beside a port.
+        uds: path of a Unix socket to listen on, also beside a port; of 107 bytes at most.
+        uds_mode: who may connect to that, as permissions of its file. By default everybody who can reach the file:
+            a proxy runs as another user, so let the folder decide who that is.
         sockets: bound sockets to listen on, also beside the others; such as systemd hands over.
         ssl: for TLS on every TCP listener.
         reuse_port: set SO_REUSEPORT, so that several processes share the port.
@@ -52,7 +57,7 @@ class serve:  # noqa: N801  it is called like a function
         compression: `hubbub.Deflate()` to accept permessage-deflate, which is off by default: it costs memory
             and CPU for every connection, and compressed secrets beside a peer's text can be guessed.
 
-    Raises: Misuse: arguments that contradict each other. OSError: an address cannot be had.
+    Raises: Misuse: arguments that are wrong or contradict each other. OSError: an address cannot be had.
     """
 
     def __init__(
@@ -62,27 +67,30 @@ class serve:  # noqa: N801  it is called like a function
         hub: Hub | None = None,
         host: str | Sequence[str] = "127.0.0.1",
         port: int | None = None,
-        uds: str | None = None,
+        uds: str | os.PathLike[str] | None = None,
+        uds_mode: int = 0o666,
         sockets: Sequence[socket.socket] = (),
         ssl: tls.SSLContext | None = None,
         reuse_port: bool = False,
         limits: Limits | None = None,
         compression: Deflate | None = None,
     ) -> None:
-        if not callable(handler):
-            raise Misuse(f"serve takes a Handler class, not {handler!r}")
-        if port is None and not uds and not sockets:
+        self._handler = factory_of(handler)
+        self._hub = instance("hub", hub, Hub, "a hubbub.Hub")
+        self._uds = path_of(uds)
+        self._uds_mode = whole("uds_mode", uds_mode, 0, 0o777)
+        self._sockets = sockets_of(sockets)
+        if port is None and self._uds is None and not self._sockets:
             port = DEFAULT_PORT
-        self._handler = handler
-        self._hub = hub
-        self._hosts = [host] if isinstance(host, str) else list(host)
-        self._port = port
-        self._uds = uds
-        self._sockets = sockets
-        self._ssl = ssl
-        self._reuse_port = reuse_port
+        self._port = None if port is None else whole("port", port, 0, 65535)
+        self._hosts = [] if self._port is None else hosts_of(host)
+        self._ssl = tls_of(ssl)
+        self._reuse_port = instance("reuse_port", reuse_port, bool, "True or False") or False
+        limits = instance("limits", limits, Limits, "a hubbub.Limits")
         self._limits = limits or (hub.limits if hub is not None else Limits())
-        self._compression = compression
+        self._compression = instance(
+            "compression", compression, Deflate, "hubbub.Deflate(), or None for no compression"
+        )
         self._server: Server | None = None
 
     async def __aenter__(self) -> Server:
@@ -102,21 +110,19 @@ class serve:  # noqa: N801  it is called like a function
         timeout = self._limits.handshake_timeout
         listeners: list[Listener] = []
         try:
-            for host in self._hosts if self._port is not None else ():
+            for host in self._hosts:
                 for listening in bind_tcp(host, self._port or 0, reuse_port=self._reuse_port):
                     again = partial(_bind_again, listening.getsockname(), self._reuse_port)
                     listeners.append(Listener(listening, again, protocol, self._ssl, timeout))
-            if self._uds:
-                again = partial(bind_unix, self._uds)
+            if self._uds is not None:
+                again = partial(bind_unix, self._uds, self._uds_mode)
                 listeners.append(Listener(again(), again, protocol, None, timeout))
             for listening in self._sockets:
-                if listening.type != socket.SOCK_STREAM:
-                    raise Misuse(f"a server listens on stream sockets, not on {listening}")
                 of_tcp = None if listening.family == socket.AF_UNIX else self._ssl
                 listeners.append(Listener(listening, None, protocol, of_tcp, timeout))
         except BaseException:
             for listener in listeners:
-                listener.socket.close()
+                listener.close()
             raise
         return listeners
 

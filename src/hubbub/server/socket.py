@@ -7,6 +7,7 @@ from enum import StrEnum
 from threading import get_ident
 from typing import Any, NamedTuple, Protocol
 
+from hubbub.arguments import whole
 from hubbub.hub import AnyOutlet
 from hubbub.wire import Frame, close, frame, ping
 
@@ -94,7 +95,7 @@ class Socket:
         Returns: False if the socket is closed already.
         Raises: Misuse: a code or reason that may not be sent.
         """
-        return self.end(Closed(Cause.SERVER, code, reason))
+        return self.end(Closed(Cause.SERVER, whole("a close code", code, 0), reason))
 
     def end(self, closed: Closed) -> bool:
         """`close`, for another cause than the program's wish."""

@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from hubbub.errors import InvalidPayload, Misuse, PolicyViolation
 
@@ -34,9 +34,10 @@ class Deflate:
     """Largest window of messages from clients that can be told so."""
 
     def __post_init__(self) -> None:
-        for bits in (self.server_window_bits, self.client_window_bits):
-            if not 9 <= bits <= 15:
-                raise Misuse(f"window bits are 9 to 15, not {bits}")
+        given: tuple[Any, Any] = (self.server_window_bits, self.client_window_bits)
+        for bits in given:
+            if not isinstance(bits, int) or not 9 <= bits <= 15:
+                raise Misuse(f"window bits are 9 to 15, not {bits!r}")
 
 
 class Agreed(NamedTuple):

@@ -6,9 +6,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from struct import Struct
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hubbub import native
+from hubbub.arguments import shown
 from hubbub.errors import Misuse
 from hubbub.wire import masking
 from hubbub.wire.received import sendable
@@ -191,9 +192,15 @@ def close(code: int | None = None, reason: str = "") -> bytes:
     """
     if code is None:
         return _control(Opcode.CLOSE, b"")
-    if not sendable(code):
-        raise Misuse(f"close code {code} may not be sent: use 1000 to 1014 less 1004 to 1006, or 3000 to 4999")
-    said = reason.encode()
+    given: Any = code
+    if not isinstance(given, int) or isinstance(given, bool) or not sendable(given):
+        raise Misuse(f"close code {shown(given)} may not be sent: use 1000 to 1014 less 1004 to 1006, or 3000 to 4999")
+    try:
+        said = reason.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise Misuse(
+            f"a close reason is text that UTF-8 can carry, not {shown(reason)}; leave it out for none"
+        ) from None
     if len(said) > 123:
         raise Misuse(f"a close reason has at most 123 bytes of UTF-8, not {len(said)}")
     return _control(Opcode.CLOSE, code.to_bytes(2, "big") + said)
