@@ -124,10 +124,14 @@ class HandshakeError(PeerError):
         cause: value of the answer's `Error` header, such as `"key"` or `"version"`.
         status: HTTP status of the answer.
         headers: further headers of the answer.
+        text: body of the answer, for people.
     """
 
-    def __init__(self, cause: str, *, status: int = 400, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self, cause: str, *, status: int = 400, headers: tuple[tuple[str, str], ...] = (), text: str = ""
+    ) -> None:
         super().__init__(cause)
         self.cause = cause
         self.status = status
-        self.headers = headers
+        self.headers = (*headers, ("Content-Type", "text/plain; charset=utf-8")) if text else headers
+        self.text = text

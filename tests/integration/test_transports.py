@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -12,7 +14,7 @@ import pytest
 import trustme
 
 import hubbub
-from support.client import RawClient
+from support.client import HEAD, RawClient
 from support.serving import Echo, Recorder, serving, until
 
 BOTH_LOOPS = True
@@ -142,6 +144,63 @@ async def test_several_servers_may_share_a_port() -> None:
             for _ in range(8):
                 assert await echoes(await RawClient.connect(first.port))
             await until(lambda: first.statistics().accepted + second.statistics().accepted == 8)
+
+
+async def answer_to(port: int, request: bytes) -> bytes:
+    client = await RawClient.dial(port)
+    client.send(request)
+    async with asyncio.timeout(2):  # at once: nothing waits for a timeout
+        return await client.reader.read()
+
+
+async def test_a_browser_that_asks_for_a_page_is_told_what_this_is() -> None:
+    async with serving(Echo.fresh()) as server:
+        head, _, body = (await answer_to(server.port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")).partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        assert lines[0] == b"HTTP/1.1 426 Upgrade Required"
+        for line in (b"Upgrade: websocket", b"Connection: Upgrade, close", b"Content-Length: %d" % len(body)):
+            assert line in lines
+        assert b"Content-Type: text/plain; charset=utf-8" in lines
+        assert body.startswith(b"This is a WebSocket server")
+        assert server.statistics().refused == {"upgrade": 1}
+
+
+async def test_tls_on_a_port_without_it_is_ended_at_once_and_counted(trusting: ssl.SSLContext) -> None:
+    async with serving(Echo.fresh()) as server:
+        async with asyncio.timeout(2):
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await RawClient.dial(server.port, ssl=trusting)
+        await until(lambda: server.statistics().refused == {"tls": 1})
+
+
+async def test_a_request_without_tls_on_a_port_with_it_is_ended_at_once(tls: ssl.SSLContext) -> None:
+    async with serving(Echo.fresh(), ssl=tls) as server:
+        client = await RawClient.dial(server.port)
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with asyncio.timeout(2):
+            with contextlib.suppress(ConnectionError):
+                assert b"HTTP" not in await client.reader.read()
+
+
+async def test_a_subprotocol_that_is_no_token_is_not_echoed() -> None:
+    class First(Recorder):
+        def handshake(self, request: hubbub.Request) -> str | None:
+            return request.subprotocols[0] if request.subprotocols else None
+
+    async with serving(First.fresh()) as server:
+        client = await RawClient.connect(server.port, headers="Sec-WebSocket-Protocol: a b\r\n")
+        assert client.status == 101
+        assert "sec-websocket-protocol" not in client.headers
+
+
+async def test_an_empty_line_and_a_proxys_form_begin_a_request_too() -> None:
+    handler = Echo.fresh()
+    async with serving(handler) as server:
+        client = await RawClient.dial(server.port)
+        client.send(b"\r\n" + HEAD.replace("{path}", "ws://example.com").encode() + b"\r\n")
+        await client.read_answer()
+        assert await echoes(client)
+        assert handler.everyone[0].events[0][1].path == "/"
 
 
 def _descriptor(transport: Any) -> int:

@@ -102,7 +102,8 @@ def heads(draw: Any) -> bytes:
         elif lines[at]:
             place = draw(st.integers(0, len(lines[at]) - 1))
             lines[at] = lines[at][:place] + draw(st.binary(min_size=1, max_size=1)) + lines[at][place + 1 :]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + draw(st.binary(max_size=20))
+    before = draw(st.sampled_from([b"", b"", b"", b"\r\n", b"\r\n\r\n", b"\r"]))
+    return before + b"\r\n".join(lines) + b"\r\n\r\n" + draw(st.binary(max_size=20))
 
 
 def upgrade(chunks: list[bytes], max_headers: int = 8, max_size: int = 400) -> object:

@@ -316,7 +316,7 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         try:
             request = self._reader.receive(data)
         except HandshakeError as error:
-            return self.refuse(error.status, error.cause, error.headers)
+            return self.refuse(error.status, error.cause, error.headers, error.text.encode())
         if request is None:
             return
         if self._refusal:

@@ -23,10 +23,16 @@ _read_head = None if _codec is None else _codec.read_head
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _HEADER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[!-~\x80-\xff]+(?:[ \t]+[!-~\x80-\xff]+)*)?)[ \t]*")
-_TARGET = re.compile(rb"(?:(?:https?|wss?)://[!-.0-~]+)?(/[!-~]*)", re.IGNORECASE)
+_TARGET = re.compile(rb"(/[!-~]*)|(?:https?|wss?)://[!\"$-.0->@-~]+((?:[/?][!-~]*)?)", re.IGNORECASE)
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _NAME = re.compile(_TOKEN.decode())
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
+_TLS_HELLO = b"\x16"  # the type of its first record; no request begins with that
+_NO_TLS = "A TLS hello came to a port without TLS: connect with ws:// instead of wss://.\n"
+_NO_UPGRADE = (
+    "This is a WebSocket server: open it with a WebSocket client, such as `new WebSocket(url)` in a browser.\n"
+    "If you did, a proxy between you and it leaves out the headers Upgrade and Connection, which it has to pass on.\n"
+)
 
 
 class Headers(Mapping[str, str]):
@@ -92,8 +98,9 @@ class Request:
 
     @property
     def subprotocols(self) -> list[str]:
-        """What the client offers to speak, its favourite first."""
-        return _tokens(self.headers.get_all("sec-websocket-protocol"))
+        """What the client offers to speak, its favourite first; without what is no token, and may not be answered."""
+        offers = _tokens(self.headers.get_all("sec-websocket-protocol"))
+        return [offer for offer in offers if _NAME.fullmatch(offer)]
 
 
 class HandshakeReader:
@@ -127,28 +134,34 @@ class HandshakeReader:
                 self.rest = bytes(data[size:])
                 return Request(target, Headers(pairs))
         buffer = self._buffer = self._buffer + data
+        if buffer.startswith(_TLS_HELLO):
+            raise HandshakeError("tls", text=_NO_TLS)
         while (end := buffer.find(b"\n", self._at)) >= 0:
             if end >= self._max_size:
                 break
             line, self._at = buffer[self._at : end], end + 1
-            whole = line[-1:] == b"\r"
-            if self._target is None:
-                self._target = _request_line(line[:-1] if whole else line)
-                if not whole:
-                    raise HandshakeError("headers")
-            elif not whole:
-                raise HandshakeError("headers")
-            elif len(line) > 1:
-                self._header(line[:-1])
-            else:
+            if self._take(line):
                 self.rest = buffer[self._at :]
                 self._buffer = b""
                 headers = Headers(self._pairs)
                 _judge(headers)
-                return Request(self._target, headers)
+                return Request(str(self._target), headers)
         if len(buffer) > self._max_size:
             raise HandshakeError("headers", status=431)
         return None
+
+    def _take(self, line: bytes) -> bool:
+        """Whether the head ends with that line."""
+        whole = line.endswith(b"\r")
+        content = line[:-1] if whole else line
+        if self._target is None:
+            if line != b"\r":  # empty lines before a request are passed over: RFC 9112, section 2.2
+                self._target = _request_line(content)
+        elif whole and content:
+            self._header(content)
+        if not whole:
+            raise HandshakeError("headers")
+        return self._target is not None and not content
 
     def _header(self, line: bytes) -> None:
         found = _HEADER.fullmatch(line)
@@ -170,12 +183,16 @@ def _request_line(line: bytes) -> str:
         raise HandshakeError("path")
     if protocol.upper() != b"HTTP/1.1":
         raise HandshakeError("protocol")
-    return found[1].decode("ascii")
+    path = (found[1] or found[2]).decode("ascii")  # the latter is a proxy's form: RFC 9112, section 3.2.2
+    return path if path.startswith("/") else f"/{path}"
 
 
 def _judge(headers: Headers) -> None:
     """Section 4.2.1, items 2 to 6, and no body: what followed it would be taken for frames."""
     keys = headers.get_all("sec-websocket-key")
+    upgrades = [token.lower() for token in _tokens(headers.get_all("upgrade"))]
+    if not keys and "websocket" not in upgrades:  # what a browser asks for when somebody types the address in
+        raise HandshakeError("upgrade", status=426, text=_NO_UPGRADE)
     if len(keys) != 1 or not _is_key(keys[0]):
         raise HandshakeError("key")
     hosts = headers.get_all("host")
@@ -186,10 +203,10 @@ def _judge(headers: Headers) -> None:
         if not any(versions):
             raise HandshakeError("version")
         raise HandshakeError("version", status=426, headers=(("Sec-WebSocket-Version", VERSION),))
-    if "websocket" not in map(str.lower, _tokens(headers.get_all("upgrade"))):
-        raise HandshakeError("upgrade")
+    if "websocket" not in upgrades:
+        raise HandshakeError("upgrade", text=_NO_UPGRADE)
     if "upgrade" not in map(str.lower, _tokens(headers.get_all("connection"))):
-        raise HandshakeError("connection")
+        raise HandshakeError("connection", text=_NO_UPGRADE)
     if headers.get_all("transfer-encoding") or headers.get_all("content-length") not in ([], ["0"]):
         raise HandshakeError("body")
 
@@ -224,6 +241,8 @@ def accept(
         f"Sec-WebSocket-Accept: {accept_key(request.headers['sec-websocket-key'])}\r\n"
     )
     if subprotocol is not None:
+        if not _NAME.fullmatch(subprotocol):
+            raise Misuse(f"a subprotocol that may not be sent, for it is no token: {subprotocol!r}")
         answer += _lines((("Sec-WebSocket-Protocol", subprotocol),))
     if extensions is not None:
         answer += _lines((("Sec-WebSocket-Extensions", extensions),))
@@ -233,7 +252,8 @@ def accept(
 def refuse(status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> bytes:
     """An HTTP answer that ends the connection instead of upgrading it.
 
-    The headers that frame the body are ours: those given for it are left out.
+    The headers that frame the body are ours: those given for it are left out. A 426 says what to upgrade to, as
+    RFC 9110, section 15.5.22, demands.
 
     Raises: Misuse: a header that may not be sent.
     """
@@ -242,7 +262,12 @@ def refuse(status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b
     except ValueError:
         phrase = "Refused"
     kept = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
-    lines = _lines((*kept, ("Content-Length", str(len(body))), ("Connection", "close")))
+    connection = "close"
+    if status == HTTPStatus.UPGRADE_REQUIRED:
+        connection = "Upgrade, close"
+        if not any(name.lower() == "upgrade" for name, _ in kept):
+            kept.append(("Upgrade", "websocket"))
+    lines = _lines((*kept, ("Content-Length", str(len(body))), ("Connection", connection)))
     return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode("latin-1") + body
 
 

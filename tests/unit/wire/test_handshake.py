@@ -163,7 +163,6 @@ def test_bare_line_feeds_are_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"GET / HTTP/1.1\r\n\r\n", "key"),
         (head(Sec_WebSocket_Key=None), "key"),
         (head(Sec_WebSocket_Key="c2hvcnQ="), "key"),
         (head(Sec_WebSocket_Key="not base64 of 16 bytes!!"), "key"),
@@ -192,6 +191,100 @@ def test_another_version_gets_426_and_is_told_which_we_speak(version: str) -> No
         read(head(Sec_WebSocket_Version=version))
     assert (caught.value.cause, caught.value.status) == ("version", 426)
     assert caught.value.headers == (("Sec-WebSocket-Version", "13"),)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET /favicon.ico HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nAccept: text/html\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    ],
+)
+def test_a_request_that_is_no_websockets_is_told_what_this_is(data: bytes) -> None:
+    with pytest.raises(HandshakeError) as caught:
+        read(data)
+    assert (caught.value.cause, caught.value.status) == ("upgrade", 426)
+    assert "WebSocket client" in caught.value.text
+    assert ("Content-Type", "text/plain; charset=utf-8") in caught.value.headers
+
+
+@pytest.mark.parametrize("missing", ["Upgrade", "Connection"])
+def test_what_a_proxy_has_left_out_is_explained(missing: str) -> None:
+    with pytest.raises(HandshakeError) as caught:
+        read(head(**{missing: None}))
+    assert (caught.value.cause, caught.value.status) == (missing.lower(), 400)
+    assert "a proxy between you and it leaves out the headers" in caught.value.text
+
+
+def test_a_426_says_what_to_upgrade_to() -> None:
+    answer = refuse(426, (("Sec-WebSocket-Version", "13"),))
+    assert b"\r\nUpgrade: websocket\r\n" in answer
+    assert b"\r\nConnection: Upgrade, close\r\n" in answer
+    assert refuse(426, (("Upgrade", "h2c"),)).count(b"Upgrade: ") == 1
+    assert b"Upgrade:" not in refuse(400)
+
+
+def test_a_hello_of_tls_is_told_at_its_first_byte() -> None:
+    with pytest.raises(HandshakeError) as caught:
+        read(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    assert (caught.value.cause, caught.value.status) == ("tls", 400)
+    assert "ws://" in caught.value.text
+
+
+@pytest.mark.parametrize("before", [b"\r\n", b"\r\n\r\n"])
+def test_empty_lines_before_a_request_are_passed_over(before: bytes) -> None:
+    for chunks in (
+        [before + head() + b"rest"],
+        [before, head() + b"rest"],
+        [before[:1], before[1:] + head() + b"rest"],
+    ):
+        reader = HandshakeReader(64, 8192)
+        found = [reader.receive(chunk) for chunk in chunks][-1]
+        assert found is not None
+        assert (found.path, reader.rest) == ("/", b"rest")
+
+
+def test_empty_lines_without_end_are_too_many() -> None:
+    assert cause(b"\r\n" * 5000) == ("headers", 431)
+    reader = HandshakeReader(64, 8192)
+    for _ in range(4096):
+        assert reader.receive(b"\r\n") is None
+    with pytest.raises(HandshakeError, match="headers"):
+        reader.receive(b"\r\n")
+    assert cause(b"\n" + head()) == ("method", 400)
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("ws://example.com", "/", ""),
+        ("WS://example.com:80", "/", ""),
+        ("http://example.com?a=b/c", "/", "a=b/c"),
+        ("wss://example.com/", "/", ""),
+        ("http://example.com/chat?x?y", "/chat", "x?y"),
+        ("http://[::1]:80/chat", "/chat", ""),
+        ("/chat?http://example.com", "/chat", "http://example.com"),
+    ],
+)
+def test_a_target_is_a_path_whatever_its_form(target: str, path: str, query: str) -> None:
+    request = read(head(f"GET {target} HTTP/1.1"))
+    assert request is not None
+    assert (request.path, request.query) == (path, query)
+
+
+@pytest.mark.parametrize("target", ["ws://", "ws:///", "ws://?x", "example.com", "?x", "mailto:a"])
+def test_a_target_that_has_no_host_or_path_is_refused(target: str) -> None:
+    assert cause(head(f"GET {target} HTTP/1.1")) == ("path", 400)
+
+
+def test_a_subprotocol_that_is_no_token_is_never_answered() -> None:
+    request = read(head(lines=("Sec-WebSocket-Protocol: chat, a b, x;q=1, \xe4, <i>, , v1.chat",)))
+    assert request is not None
+    assert request.subprotocols == ["chat", "v1.chat"]
+    for chosen in ("a b", "x;q=1", "", "a,b", "ä", "a\r\nX: y"):
+        with pytest.raises(hubbub.Misuse, match="may not be sent"):
+            accept(request, subprotocol=chosen)
 
 
 def test_floods_of_headers_get_431() -> None:
