@@ -10,32 +10,62 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
 PEERS = HERE / ".peers"
 BUILD = HERE / "native" / "build"
-PARTS = ("load", "client", "frames", "ledger", "figures", "stamp", "dialect", "inflate", "buffered")
+PARTS = ("load", "accept", "client", "tls", "frames", "ledger", "figures", "stamp", "dialect", "inflate", "buffered")
 FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
+# What the load can do without, and the word that tells it so.
+ZLIB = ("zlib.h", ("-lz",), "-DNO_ZLIB")
+OPENSSL = ("openssl/ssl.h", ("-lssl", "-lcrypto"), "-DNO_TLS")
 
 
 class Missing(Exception):
     """Something is not to be had here; the text says why."""
 
 
-def native() -> None:
-    """Compile the load and the floor. Raises: Missing: there is no C compiler, or it refuses."""
-    BUILD.mkdir(exist_ok=True)
+def native(folder: Path = BUILD) -> Path:
+    """Compile the load and the floor. Returns the load. Raises: Missing: there is no C compiler, or it refuses."""
+    folder.mkdir(exist_ok=True)
     compiler = os.environ.get("CC", "cc")
     if shutil.which(compiler) is None:
         raise Missing(f"no C compiler {compiler!r} here: apt-get install gcc libc6-dev, or set CC")
     source = HERE / "native"
-    load = [compiler, *FLAGS, "-o", str(BUILD / "load"), *(str(source / f"{part}.c") for part in PARTS)]
+    words = [compiler, *FLAGS, "-o", str(folder / "load"), *(str(source / f"{part}.c") for part in PARTS)]
+    for header, libraries, without in (ZLIB, OPENSSL):
+        words += libraries if _links(header, libraries) else [without]
+    _do(words)
+    _do([compiler, *FLAGS, "-pthread", "-o", str(folder / "floor"), str(source / "floor.c")])
+    return folder / "load"
+
+
+@cache
+def certificate(folder: Path = BUILD) -> Path:
+    """A key on the curve P-256 and its certificate for 127.0.0.1, in one new file.
+
+    Raises: Missing: nothing here makes it, or the load cannot use it.
+    """
+    if not _links(*OPENSSL[:2]):
+        raise Missing("no headers of OpenSSL for the load: apt-get install libssl-dev")
     try:
-        _do([*load, "-lz"])
-    except Missing:
-        _do([*load, "-DNO_ZLIB"])
-    _do([compiler, *FLAGS, "-pthread", "-o", str(BUILD / "floor"), str(source / "floor.c")])
+        import trustme
+    except ImportError:
+        raise Missing("no trustme to make a certificate: pip install trustme") from None
+    path = folder / "certificate.pem"
+    made = trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA)
+    made.private_key_and_cert_chain_pem.write_to_path(str(path))
+    return path
+
+
+@cache
+def _links(header: str, libraries: tuple[str, ...]) -> bool:
+    """Whether a C program can have this header and these libraries."""
+    program = f"#include <{header}>\nint main(void) {{ return 0; }}\n"
+    command = [os.environ.get("CC", "cc"), "-x", "c", "-", "-o", os.devnull, *libraries]
+    return subprocess.run(command, input=program, text=True, capture_output=True, check=False).returncode == 0
 
 
 def python(name: str, *requirements: str) -> Path:

@@ -40,6 +40,7 @@ void open_member(int index) {
     setsockopt(m->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     m->state = UPGRADING, m->step = 0;
     m->answer = malloc(ANSWER), m->answer_size = 0;
+    if (options.tls) tls_open(m);
     m->head_size = 0, m->in_body = m->stamped = false, m->text_size = 0, m->stamp_size = -1;
     watch(m, EPOLL_CTL_ADD, EPOLLIN);
     char path[256], head[1024];
@@ -60,6 +61,7 @@ void close_member(struct member *m, bool kindly) {
         struct linger at_once = {.l_onoff = 1};
         setsockopt(m->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     }
+    if (m->tls) tls_close(m);
     close(m->fd);
     free(m->answer), free(m->out);
     m->fd = -1, m->state = CLOSED;
@@ -115,6 +117,22 @@ static size_t read_answer(struct member *m, const uint8_t *data, size_t size) {
     return used;
 }
 
+static void take(struct member *m, const uint8_t *data, size_t size) {
+    size_t used = m->state == UPGRADING ? read_answer(m, data, size) : 0;
+    if (used < size) take_bytes(m, data + used, size - used);
+}
+
+// Takes what has arrived over TLS; and when that was the end of the handshake, the request can go.
+static void take_tls(struct member *m, const uint8_t *data, size_t size) {
+    static uint8_t plain[16 * 1024];  // a record at most
+    ssize_t n = 0;
+    tls_arrived(m, data, size);
+    while (m->fd >= 0 && (n = tls_read(m, plain, sizeof plain)) > 0) take(m, plain, (size_t)n);
+    if (m->fd < 0) return;
+    if (n == 0 || errno != EAGAIN) gone(m, false);
+    else if (m->out_size) flush_member(m);
+}
+
 // Reads what is there. A read that does not fill the buffer has emptied the socket, and the next
 // arrival will be told (the events are edge-triggered).
 void read_member(struct member *m) {
@@ -129,16 +147,19 @@ void read_member(struct member *m) {
         totals.reads++;
         totals.wire_bytes += (uint64_t)n;
         last_arrival = now_ns();
-        size_t used = m->state == UPGRADING ? read_answer(m, buffer, (size_t)n) : 0;
-        if (used < (size_t)n) take_bytes(m, buffer + used, (size_t)n - used);
+        m->tls ? take_tls(m, buffer, (size_t)n) : take(m, buffer, (size_t)n);
     }
+}
+
+static ssize_t hand_over(struct member *m, const void *data, size_t size) {
+    return m->tls ? tls_write(m, data, size) : send(m->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 // Sends what the kernel takes, and keeps the rest for `flush_member`.
 void write_member(struct member *m, const void *data, size_t size) {
     size_t sent = 0;
     if (!m->out_size) {
-        ssize_t n = send(m->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = hand_over(m, data, size);
         if (n < 0 && errno != EAGAIN) return;  // its end will be read
         sent = n < 0 ? 0 : (size_t)n;
     }
@@ -151,7 +172,7 @@ void write_member(struct member *m, const void *data, size_t size) {
 
 void flush_member(struct member *m) {
     while (m->out_size) {
-        ssize_t n = send(m->fd, m->out, m->out_size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = hand_over(m, m->out, m->out_size);
         if (n <= 0) return;
         m->out_size -= (size_t)n;
         memmove(m->out, m->out + n, m->out_size);

@@ -23,7 +23,6 @@ struct snapshot {
     struct totals totals;
 };
 static struct snapshot sum, begin;
-static clockid_t server_clock;
 
 static void note(int kind, uint64_t ns) {
     uint64_t v = ns < STEPS ? STEPS : ns;
@@ -57,6 +56,15 @@ void note_recipient(const struct message *message, uint64_t at) {
 static double read_clock(clockid_t id) {
     struct timespec t;
     return clock_gettime(id, &t) < 0 ? 0 : (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+double load_cpu(void) { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }
+
+double server_cpu(void) {
+    static clockid_t server;
+    if (!options.server) return 0;
+    if (!server) clock_getcpuclockid(options.server, &server);
+    return read_clock(server);
 }
 
 static void read_ticks(struct snapshot *s) {
@@ -97,8 +105,8 @@ static uint64_t count_segments(void) {
 }
 
 static struct snapshot take(void) {
-    struct snapshot s = {.wall = read_clock(CLOCK_MONOTONIC), .load_cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID)};
-    if (options.server) s.server_cpu = read_clock(server_clock), read_ticks(&s);
+    struct snapshot s = {.wall = read_clock(CLOCK_MONOTONIC), .load_cpu = load_cpu(), .server_cpu = server_cpu()};
+    if (options.server) read_ticks(&s);
     read_machine(&s);
     s.totals = totals;
     return s;
@@ -128,7 +136,6 @@ void figures_pause(bool paused) {
 }
 
 void figures_begin(void) {
-    if (options.server) clock_getcpuclockid(options.server, &server_clock);
     if (options.signal) kill(options.server, SIGUSR2);
     sum.segments = count_segments();
     figures_pause(false);
@@ -140,31 +147,24 @@ void figures_end(void) {
     if (options.signal) kill(options.server, SIGUSR2);
 }
 
-void figures_print(double opening, bool finished) {
-    // When clients only buffer, deliveries are read while nothing is measured.
-    double deliveries = options.buffer ? (double)sum.totals.messages * options.members : (double)sum.totals.deliveries;
-    double each = deliveries ? deliveries : 1;
-    double wall = sum.wall > 0 ? sum.wall : 1;
-    printf("{\"deliveries_per_s\": %.0f, \"messages_per_s\": %.1f, \"deliveries\": %.0f, \"seconds\": %.4f, ",
-           deliveries / wall, (double)sum.totals.messages / wall, deliveries, sum.wall);
-    printf("\"accepted_per_s\": %.0f, \"load_cpu\": %.3f, ", options.members / opening, sum.load_cpu / wall);
-    printf("\"load_full\": %.3f, ", sum.totals.turns ? (double)sum.totals.full_turns / (double)sum.totals.turns : 0);
-    if (!options.buffer)  // whose slices are shorter than the machine's ticks
-        printf("\"others_cpu\": %.3f, \"stolen_cpu\": %.3f, ", (sum.busy - sum.load_cpu - sum.server_cpu) / wall,
-               sum.stolen / wall);
-    printf("\"server_cpu\": %.3f, \"cpu_us\": %.4f, \"user_share\": %.2f, ", sum.server_cpu / wall,
-           sum.server_cpu * 1e6 / each,
-           sum.user + sum.system ? (double)sum.user / (double)(sum.user + sum.system) : 0);
-    if (options.churn == 0 && !options.buffer) printf("\"segments\": %.4f, ", (double)sum.segments / each);
-    printf("\"wire_bytes\": %.1f, \"reads\": %.4f, ",
-           (double)sum.totals.wire_bytes / each, (double)sum.totals.reads / each);
-    for (int k = 0; k < KINDS; k++)
-        if (count[k])
-            printf("\"%s_us\": %.1f, \"%s_us_p99\": %.1f, ", kinds[k], quantile_us(k, 0.5), kinds[k],
-                   quantile_us(k, 0.99));
-    printf("\"last_us_max\": %.1f, ", (double)largest[LAST] * 1e-3);
-    printf("\"compressed\": %s, \"stalled_cut\": %d, \"finished\": %s, ", negotiated ? "true" : "false", cut_off,
-           finished ? "true" : "false");
+static double wall(void) { return sum.wall > 0 ? sum.wall : 1; }
+
+static void print_machine(void) {
+    printf("\"others_cpu\": %.3f, \"stolen_cpu\": %.3f, ", (sum.busy - sum.load_cpu - sum.server_cpu) / wall(),
+           sum.stolen / wall());
+}
+
+static void print_user_share(void) {
+    uint64_t both = sum.user + sum.system;
+    printf("\"user_share\": %.2f, ", both ? (double)sum.user / (double)both : 0);
+}
+
+// What every run ends with: what opening took, and the faults.
+static void print_end(void) {
+    double opened = accepts.count ? (double)accepts.count : 1;
+    printf("\"accepted_per_s\": %.0f, \"accept_cpu_us\": %.3f, \"accept_load_cpu\": %.3f, ", opened / accepts.wall,
+           accepts.cpu * 1e6 / opened, accepts.load_cpu / accepts.wall);
+    if (options.tls) printf("\"tls\": \"%s\", ", tls_described());
     const struct {
         const char *name;
         uint64_t count;
@@ -176,4 +176,36 @@ void figures_print(double opening, bool finished) {
                    {"unfinished", faults.unfinished}};
     for (int i = 0; i < 6; i++)
         printf("\"%s\": %llu%s", counted[i].name, (unsigned long long)counted[i].count, i < 5 ? ", " : "}\n");
+}
+
+void accepts_print(void) {
+    printf("{\"accepted\": %llu, ", (unsigned long long)accepts.count);
+    if (options.accept) printf("\"close_cpu_us\": %.3f, ", accepts.closing * 1e6 / (double)accepts.count);
+    print_machine();
+    print_user_share();
+    print_end();
+}
+
+void figures_print(bool finished) {
+    // When clients only buffer, deliveries are read while nothing is measured.
+    double deliveries = options.buffer ? (double)sum.totals.messages * options.members : (double)sum.totals.deliveries;
+    double each = deliveries ? deliveries : 1;
+    printf("{\"deliveries_per_s\": %.0f, \"messages_per_s\": %.1f, \"deliveries\": %.0f, \"seconds\": %.4f, ",
+           deliveries / wall(), (double)sum.totals.messages / wall(), deliveries, sum.wall);
+    printf("\"load_cpu\": %.3f, ", sum.load_cpu / wall());
+    printf("\"load_full\": %.3f, ", sum.totals.turns ? (double)sum.totals.full_turns / (double)sum.totals.turns : 0);
+    if (!options.buffer) print_machine();  // its slices are shorter than the machine's ticks
+    printf("\"server_cpu\": %.3f, \"cpu_us\": %.4f, ", sum.server_cpu / wall(), sum.server_cpu * 1e6 / each);
+    print_user_share();
+    if (options.churn == 0 && !options.buffer) printf("\"segments\": %.4f, ", (double)sum.segments / each);
+    printf("\"wire_bytes\": %.1f, \"reads\": %.4f, ",
+           (double)sum.totals.wire_bytes / each, (double)sum.totals.reads / each);
+    for (int k = 0; k < KINDS; k++)
+        if (count[k])
+            printf("\"%s_us\": %.1f, \"%s_us_p99\": %.1f, ", kinds[k], quantile_us(k, 0.5), kinds[k],
+                   quantile_us(k, 0.99));
+    printf("\"last_us_max\": %.1f, ", (double)largest[LAST] * 1e-3);
+    printf("\"compressed\": %s, \"stalled_cut\": %d, \"finished\": %s, ", negotiated ? "true" : "false", cut_off,
+           finished ? "true" : "false");
+    print_end();
 }

@@ -186,7 +186,7 @@ void publish(struct publisher *p) {
         size += wrap(whole + size, sizeof whole - size, dialect->after, p->member->room, options.size);
         data = whole;
     }
-    send_frame(p->member, dialect->text ? 0x81 : 0x82, data, size);
+    send_frame(p->member, dialect->text || options.text ? 0x81 : 0x82, data, size);
 }
 
 void all_due(void) {

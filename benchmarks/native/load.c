@@ -3,12 +3,11 @@
 //   load --port P --members N --rooms R --size BYTES --in-flight K --seconds S ...
 //
 // Each publisher has K messages under way: it publishes the next when all members have its oldest one.
-// Prints one JSON object. With --idle it holds the connections until its standard input ends, having
-// printed a line with the time that opening took.
+// Prints one JSON object. With --accept it only opens and closes the connections, over and over. With --idle it
+// holds them until its standard input ends, having printed a line with what opening them took.
 #include "load.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +30,7 @@ bool measuring, negotiated;
 
 enum { BATCH = 256 };  // events taken at once
 static bool input_ended;
-static const double PATIENCE = 5, LONGEST_DRAIN = 15, LONGEST_OPENING = 60, SETTLING = 0.3;  // seconds
+static const double PATIENCE = 5, LONGEST_DRAIN = 15, SETTLING = 0.3;  // seconds
 
 uint64_t now_ns(void) {
     struct timespec t;
@@ -39,7 +38,7 @@ uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static double since(uint64_t begin) { return (double)(now_ns() - begin) * 1e-9; }
+double since(uint64_t begin) { return (double)(now_ns() - begin) * 1e-9; }
 
 void die(const char *what) {
     fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
@@ -67,22 +66,6 @@ void turn(int timeout) {
         if (m->fd >= 0 && events[i].events & EPOLLOUT) flush_member(m);
         if (m->fd >= 0 && events[i].events & ~(uint32_t)EPOLLOUT) read_member(m);
     }
-}
-
-// Opens all members, so many at once. Returns the seconds that it took.
-static double open_all(void) {
-    uint64_t begin = now_ns();
-    for (int opened = 0; ready < options.members;) {
-        while (opened < options.members && opened - ready < options.window) open_member(opened++);
-        turn(100);
-        if (faults.disconnected) stop("the server ended a connection that was being opened");
-        if (since(begin) > LONGEST_OPENING) {
-            fprintf(stderr, "load: only %d of %d connections were open after %.0f s\n", ready,
-                    options.members, LONGEST_OPENING);
-            exit(1);
-        }
-    }
-    return since(begin);
 }
 
 // Some servers answer the upgrade before the connection is in its room.
@@ -159,7 +142,8 @@ static void parse(int argc, char **argv) {
         {"in-flight", 1, 0, IN_FLIGHT}, {"window", 1, 0, WINDOW}, {"path", 1, 0, PATH}, {"dialect", 1, 0, DIALECT},
         {"seconds", 1, 0, SECONDS}, {"warm", 1, 0, WARM}, {"churn", 1, 0, CHURN}, {"stalled", 1, 0, STALL},
         {"server", 1, 0, SERVER}, {"all", 0, 0, 'a'}, {"json", 0, 0, 'j'}, {"deflate", 0, 0, 'd'},
-        {"idle", 0, 0, 'i'}, {"buffer", 0, 0, 'b'}, {"signal", 0, 0, 's'}, {0, 0, 0, 0}};
+        {"idle", 0, 0, 'i'}, {"buffer", 0, 0, 'b'}, {"signal", 0, 0, 's'}, {"tls", 0, 0, 'l'},
+        {"text", 0, 0, 't'}, {"accept", 0, 0, 'c'}, {0, 0, 0, 0}};
     dialect = find_dialect("plain");
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) switch (option) {
             case PORT: options.port = atoi(optarg); break;
@@ -181,6 +165,9 @@ static void parse(int argc, char **argv) {
             case 'i': options.idle = true; break;
             case 'b': options.buffer = true; break;
             case 's': options.signal = true; break;
+            case 'l': options.tls = true; break;
+            case 't': options.text = true; break;
+            case 'c': options.accept = true; break;
             default: exit(2);
         }
     if (!dialect) stop("no such dialect: plain, socket.io, centrifuge or nats");
@@ -197,6 +184,7 @@ static void parse(int argc, char **argv) {
         stop("--churn, --deflate and --buffer go with one room and one publisher");
     if ((options.churn > 0 || options.buffer) && (options.deflate || !dialect->exact))
         stop("--churn and --buffer go with plain messages");
+    if (options.buffer && options.tls) stop("--buffer goes without --tls: it counts bytes");
     if (options.signal && !options.server) stop("--signal needs --server");
 }
 
@@ -210,11 +198,17 @@ int main(int argc, char **argv) {
     ledger_begin();
     if (options.deflate && !inflate_begin())
         fprintf(stderr, "load: built without zlib: compressed messages are counted only\n");
-    double opening = open_all();
-    bool finished = true;
+    if (options.tls && !tls_begin()) stop("built without OpenSSL: no --tls");
+    if (options.accept) {
+        run_accepts();
+        accepts_print();
+        return 0;
+    }
+    if (options.idle) figures_begin();
+    open_all();
     if (options.idle) {
-        printf("{\"accepted_per_s\": %.0f, \"load_cpu\": %.3f}\n", options.members / opening,
-               (double)clock() / CLOCKS_PER_SEC / opening);
+        figures_end();
+        accepts_print();
         fflush(stdout);
         struct epoll_event event = {.events = EPOLLIN};
         epoll_ctl(poll_fd, EPOLL_CTL_ADD, 0, &event);
@@ -222,9 +216,9 @@ int main(int argc, char **argv) {
         if (faults.disconnected) stop("the server ended an idle connection");
     } else {
         settle_down();
-        finished = options.buffer ? run_buffered() : run();
+        bool finished = options.buffer ? run_buffered() : run();
         if (options.stalled > 0) wake_stalled();
-        figures_print(opening, finished);
+        figures_print(finished);
     }
     for (int i = 0; i < options.members; i++) close_member(&members[i], false);
     return 0;

@@ -15,7 +15,9 @@ struct options {
     const char *path;         // of the upgrade request; %d stands for the room
     bool all;                 // every member publishes, not the first of its room alone
     bool json, deflate;       // a payload of JSON; offer permessage-deflate
+    bool tls, text;           // the connections are TLS; messages are text
     bool idle, buffer;        // hold the connections only; let the kernel keep what arrives
+    bool accept;              // open and close them over and over, and nothing else
     double seconds, warm;     // measured, and before it
     double churn, stalled;    // shares of the members: that come and go in a second, that never read
     pid_t server;             // whose CPU time is measured, 0 for nobody's
@@ -24,6 +26,7 @@ struct options {
 
 struct member {
     int fd, room;             // fd is -1 when closed
+    struct ssl_st *tls;       // NULL without TLS
     int publisher;            // its number among the room's publishers, -1 for none
     enum { CLOSED, UPGRADING, GREETING, WAITING, COUNTED, STALLED } state;
     uint8_t step;             // of the dialect's greeting
@@ -71,6 +74,12 @@ struct totals {
     uint64_t messages, deliveries, wire_bytes, reads, turns, full_turns;
 };
 
+struct accepts {
+    uint64_t count;           // connections that were opened
+    double wall, load_cpu;    // seconds while they were
+    double cpu, closing;      // seconds of the server's CPU: for opening them, and for their end
+};
+
 struct faults {
     uint64_t lost, duplicates, out_of_order, damaged, disconnected, unfinished;
 };
@@ -89,15 +98,31 @@ extern struct member *members;
 extern struct room *rooms;
 extern struct totals totals;
 extern struct faults faults;
+extern struct accepts accepts;
 extern int poll_fd, ready, cut_off;  // cut_off: stalled members whom the server gave up
 extern uint64_t last_arrival;  // ns
 extern bool measuring, negotiated;
 
 // load.c
 uint64_t now_ns(void);
+double since(uint64_t begin);  // seconds
+double load_cpu(void);        // seconds
 void turn(int timeout);
 void die(const char *what) __attribute__((noreturn));   // with what errno says
 void stop(const char *what) __attribute__((noreturn));  // without
+
+// accept.c
+void open_all(void);
+void run_accepts(void);
+
+// tls.c
+bool tls_begin(void);  // false: built without OpenSSL
+void tls_open(struct member *m);
+void tls_close(struct member *m);
+void tls_arrived(struct member *m, const void *data, size_t size);
+ssize_t tls_read(struct member *m, void *data, size_t size);         // as recv(), from what has arrived
+ssize_t tls_write(struct member *m, const void *data, size_t size);  // as send(), but that the handshake comes first
+const char *tls_described(void);
 
 // dialect.c
 const struct dialect *find_dialect(const char *name);
@@ -142,7 +167,9 @@ void note_recipient(const struct message *message, uint64_t at);
 void figures_begin(void);
 void figures_pause(bool paused);
 void figures_end(void);
-void figures_print(double opening, bool finished);
+void figures_print(bool finished);
+void accepts_print(void);
+double server_cpu(void);  // seconds, 0 if nobody's is measured
 
 // buffered.c
 bool run_buffered(void);

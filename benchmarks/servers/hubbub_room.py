@@ -1,6 +1,7 @@
 """Rooms on hubbub's own server: the path names the room, and what any member sends goes to all of it.
 
-WRITERS sets how many writers the hub has, DEFLATE accepts compression, HUBBUB_NATIVE chooses the twin.
+WRITERS sets how many writers the hub has, DEFLATE accepts compression, CERTIFICATE (see tls.py) asks for TLS, LOOP
+chooses the event loop, and HUBBUB_NATIVE the twin.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import sys
 
 import stall
+import tls
 
 import hubbub
 
@@ -47,5 +49,7 @@ if __name__ == "__main__":
         hub=hub,
         port=int(sys.argv[1]),
         compression=hubbub.Deflate() if os.environ.get("DEFLATE") else None,
+        ssl=tls.context(),
+        loop=os.environ.get("LOOP", "auto"),
         started=ready,
     )

@@ -6,6 +6,7 @@ import sys
 from collections import defaultdict
 
 import stall
+import tls
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
@@ -44,7 +45,7 @@ def listener(request: WSUpgradeRequest) -> WSListener:
 
 async def main() -> None:
     stall.watch()
-    server = await ws_create_server(listener, "127.0.0.1", int(sys.argv[1]), backlog=4096)
+    server = await ws_create_server(listener, "127.0.0.1", int(sys.argv[1]), backlog=4096, ssl=tls.context())
     await server.serve_forever()
 
 

@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 
 import stall
+import tls
 import uvloop
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
@@ -34,7 +35,8 @@ async def main() -> None:
     logging.disable()  # it would complain of the load's abrupt end
     stall.watch()
     deflate = "deflate" if os.environ.get("DEFLATE") else None
-    async with serve(serve_one, "127.0.0.1", int(sys.argv[1]), compression=deflate, ping_interval=None, backlog=4096):
+    settings = {"compression": deflate, "ping_interval": None, "backlog": 4096, "ssl": tls.context()}
+    async with serve(serve_one, "127.0.0.1", int(sys.argv[1]), **settings):
         await asyncio.get_running_loop().create_future()
 
 

@@ -1,17 +1,18 @@
-"""The benchmark's load generator: it finds no fault with hubbub, and does with servers that have some."""
+"""The benchmark's load, plain and over TLS: it finds no fault with hubbub, and does with servers that have some."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -32,26 +33,58 @@ MODES = {
 }
 
 
+TLS_MODES = {
+    mode: f"--tls {MODES[mode]}" for mode in ("room", "burst", "rooms", "large messages", "churn", "stalled", "echo")
+}
+
+
 @pytest.fixture(scope="module")
-def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = os.environ.get("CC", "cc")
-    if shutil.which(compiler) is None:
-        pytest.skip(f"no C compiler {compiler!r} here")
-    program = tmp_path_factory.mktemp("load") / "load"
-    sources = [str(path) for path in (BENCHMARKS / "native").glob("*.c") if path.name != "floor.c"]
-    command = [compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(program), *sources]
-    if subprocess.run([*command, "-lz"], check=False, capture_output=True).returncode:
-        subprocess.run([*command, "-DNO_ZLIB"], check=True)
-    return program
+def benchmarks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield
+
+
+@pytest.fixture(scope="module")
+def load(benchmarks: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import installed  # type: ignore[import-not-found]
+
+    try:
+        return cast("Path", installed.native(tmp_path_factory.mktemp("load")))
+    except installed.Missing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def certificate(benchmarks: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import installed
+
+    try:
+        return cast("Path", installed.certificate(tmp_path_factory.mktemp("certificate")))
+    except installed.Missing as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
+    with hubbub_room({"DEFLATE": "1"}) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def tls_port(certificate: Path) -> Iterator[int]:
+    with hubbub_room({"CERTIFICATE": str(certificate)}) as port:
+        yield port
+
+
+@contextmanager
+def hubbub_room(environment: dict[str, str]) -> Iterator[int]:
+    """The port of hubbub's rooms in a process of their own."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     server = subprocess.Popen(
         [sys.executable, str(BENCHMARKS / "servers/hubbub_room.py"), str(port)],
-        env=os.environ | {"DEFLATE": "1"},
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -82,6 +115,24 @@ def test_hubbub_delivers_everything_once_and_in_order(load: Path, port: int, mod
         pytest.skip("no zlib header here: compressed messages were counted, not inflated")
 
 
+@pytest.mark.parametrize("mode", TLS_MODES)
+def test_hubbub_delivers_everything_once_and_in_order_over_tls(load: Path, tls_port: int, mode: str) -> None:
+    figures, _ = run(load, tls_port, f"--tls {MODES[mode]}")
+    assert {name: figures[name] for name in FAULTS} == dict.fromkeys(FAULTS, 0)
+    assert figures["finished"]
+    assert figures["deliveries"] > 0
+    assert figures["tls"].startswith("TLS 1.3")
+
+
+@pytest.mark.parametrize("tls", ["", "--tls"], ids=["plain", "tls"])
+def test_connections_are_opened_and_closed_over_and_over(load: Path, tls: str, request: pytest.FixtureRequest) -> None:
+    port = request.getfixturevalue("tls_port" if tls else "port")
+    figures, _ = run(load, port, f"--members 20 --window 10 --accept {tls}")
+    assert figures["accepted"] > 20
+    assert figures["accepted_per_s"] > 0
+    assert {name: figures[name] for name in FAULTS} == dict.fromkeys(FAULTS, 0)
+
+
 def test_idle_connections_are_held_until_they_are_no_longer_wanted(load: Path, port: int) -> None:
     command = [str(load), "--port", str(port), "--members", "200", "--idle"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -109,12 +160,13 @@ def spoil(number: int, frame: bytes, held: list[bytes], fault: str) -> bytes:
     return frame + (held.pop() if held else b"")
 
 
-def serve_badly(listener: socket.socket, members: int, fault: str) -> None:
+def serve_badly(listener: socket.socket, members: int, fault: str, tls: ssl.SSLContext | None) -> None:
     """A room in which the last member gets what `spoil` makes of it."""
     clients: list[socket.socket] = []
     try:
         for _ in range(members):
             client, _ = listener.accept()
+            client = tls.wrap_socket(client, server_side=True) if tls else client
             clients.append(client)
             client.recv(4096)
             client.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
@@ -135,18 +187,23 @@ def serve_badly(listener: socket.socket, members: int, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["lost", "duplicates", "out_of_order", "damaged"])
-def test_the_load_sees_a_servers_faults(load: Path, fault: str) -> None:
+@pytest.mark.parametrize("over", ["plain", "tls"])
+def test_the_load_sees_a_servers_faults(load: Path, fault: str, over: str, request: pytest.FixtureRequest) -> None:
+    tls = None
+    if over == "tls":
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(request.getfixturevalue("certificate"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=serve_badly, args=(listener, 4, fault))
+        server = threading.Thread(target=serve_badly, args=(listener, 4, fault, tls))
         server.start()
-        figures, _ = run(load, listener.getsockname()[1], "--members 4 --in-flight 4")
+        figures, _ = run(load, listener.getsockname()[1], "--members 4 --in-flight 4" + " --tls" * (over == "tls"))
         server.join(10)
     assert figures[fault] == 1
     assert {name for name in FAULTS if figures[name]} == {fault}
 
 
-def test_a_share_of_the_floor_compares_runs_of_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+@pytest.mark.usefixtures("benchmarks")
+def test_a_share_of_the_floor_compares_runs_of_one_round() -> None:
     import chart  # type: ignore[import-not-found]
     import report  # type: ignore[import-not-found]
 
