@@ -35,6 +35,8 @@ class Running:
             self.port: int = probe.getsockname()[1]
         cores = machine.CORES[: workload.cores]
         environment = os.environ | peer.environment | ({"DEFLATE": "1"} if workload.deflate else {})
+        if workload.tls:
+            environment["CERTIFICATE"] = str(installed.certificate())
         self.output: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by __exit__
         self.errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import installed
@@ -18,6 +19,9 @@ from installed import BUILD, HERE, Missing
 SERVERS = HERE / "servers"
 PICOWS = ("picows", "picows", "uvloop")  # the environment, whose client measures others, too, and its packages
 UVICORN = ("uvicorn", "uvloop", "websockets", "httptools")
+
+ASGI = frozenset({"asgi-raw", "asgi-starlette", "asgi-starlette1"})
+LOOPS = frozenset({"accept", "accept8k", "tls-room", "tls-burst16", "tls-handshake", "tls-idle"})
 
 FLOOR, JOINED = "floor in C", "floor in C, joined"
 HUBBUB, PURE, BUN = "hubbub", "hubbub (pure Python)", "Bun"
@@ -30,7 +34,7 @@ class Peer:
     name: str
     command: Callable[[int], list[str]]
     can: frozenset[str] = frozenset({"room", "echo", "stalled"})
-    """What it serves: room, echo, stalled (some members do not read), deflate, two (it can use two cores)."""
+    """What it serves: room, echo, stalled (some members do not read), deflate, tls, asgi, two (using two cores)."""
     dialect: str = "plain"
     stalls: bool = True
     """It has an independent timer, and tells of it on SIGUSR2."""
@@ -38,6 +42,8 @@ class Peer:
     versions: Callable[[], str] = lambda: ""
     only: frozenset[str] | None = None
     """The workloads that it is for; all if None."""
+    beside: str = "hubbub"
+    """Which of hubbub's it is compared with, to tell who is ahead; none if empty."""
 
 
 def _ours(script: str) -> Callable[[int], list[str]]:
@@ -110,10 +116,10 @@ def _floor(*words: str) -> Callable[[int], list[str]]:
 
 def _peers() -> list[Peer]:
     rooms, echoes = frozenset({"room", "stalled"}), frozenset({"room", "echo", "stalled"})
-    deflating = echoes | {"deflate"}
+    deflating, full = echoes | {"deflate"}, echoes | {"deflate", "tls"}
     python_peers = [
-        ("websockets", "websockets_room.py", deflating, "plain", ("websockets", "uvloop")),
-        ("picows", "picows_room.py", echoes, "plain", PICOWS[1:]),
+        ("websockets", "websockets_room.py", full, "plain", ("websockets", "uvloop")),
+        ("picows", "picows_room.py", echoes | {"tls"}, "plain", PICOWS[1:]),
         ("socketify", "socketify_room.py", deflating, "plain", ("socketify",)),
         ("Starlette", "starlette_room.py", deflating, "plain", ("starlette", *UVICORN)),
         ("Litestar channels", "litestar_room.py", echoes, "plain", ("litestar", *UVICORN)),
@@ -121,18 +127,24 @@ def _peers() -> list[Peer]:
         ("python-socketio", "socketio_room.py", rooms, "socket.io", ("python-socketio", *UVICORN)),
     ]
     found = [
-        Peer(FLOOR, _floor(), frozenset({"room", "echo", "deflate", "idle"}), stalls=False),
-        Peer(JOINED, _floor("join"), frozenset({"room"}), stalls=False),
-        Peer("floor in C, two threads", _floor("threads"), stalls=False, only=frozenset({"writers"})),
-        Peer(HUBBUB, _compiled, deflating | {"two"}, environment={"HUBBUB_NATIVE": "1"}),
-        Peer(PURE, _ours("hubbub_room.py"), deflating | {"two"}, environment={"HUBBUB_NATIVE": "0"}),
+        Peer(FLOOR, _floor(), frozenset({"room", "echo", "deflate", "idle"}), stalls=False, beside=""),
+        Peer(JOINED, _floor("join"), frozenset({"room"}), stalls=False, beside=""),
+        Peer("floor in C, two threads", _floor("threads"), stalls=False, only=frozenset({"writers"}), beside=""),
+        Peer(HUBBUB, _compiled, full | {"two"}, environment={"HUBBUB_NATIVE": "1"}, beside=""),
+        Peer(PURE, _ours("hubbub_room.py"), full | {"two"}, environment={"HUBBUB_NATIVE": "0"}, beside=""),
+        Peer(
+            "hubbub on asyncio", _compiled, environment={"HUBBUB_NATIVE": "1", "LOOP": "asyncio"}, only=LOOPS, beside=""
+        ),
     ]
     for count, word in (("1", "one writer"), ("2", "two writers")):
         environment = {"HUBBUB_NATIVE": "1", "WRITERS": count}
-        found.append(Peer(f"hubbub, {word}", _compiled, environment=environment, only=frozenset({"writers"})))
-    found.append(Peer("hubbub in Starlette", _ours("hubbub_starlette.py"), echoes))
+        found.append(
+            Peer(f"hubbub, {word}", _compiled, environment=environment, only=frozenset({"writers"}), beside="")
+        )
+    found.append(Peer("hubbub in Starlette", _ours("hubbub_starlette.py"), echoes, beside=""))
+    found += _in_uvicorn()
     bun = lambda port: [str(installed.bun()), str(SERVERS / "bun_room.mjs"), str(port)]  # noqa: E731
-    found.append(Peer(BUN, bun, deflating, versions=lambda: "bun " + _output([str(installed.bun()), "--version"])))
+    found.append(Peer(BUN, bun, full, versions=lambda: "bun " + _output([str(installed.bun()), "--version"])))
     for name, script, can, dialect in (
         ("ws", "ws_room.mjs", deflating, "plain"),
         ("socket.io", "socketio_room.mjs", rooms, "socket.io"),
@@ -148,6 +160,32 @@ def _peers() -> list[Peer]:
         Peer("Centrifugo", _centrifugo, rooms, "centrifuge", stalls=False),
         Peer("nats-server", _nats, rooms, "nats", stalls=False, versions=lambda: _output(["nats-server", "--version"])),
     ]
+    return found
+
+
+def _in_uvicorn() -> list[Peer]:
+    """hubbub as uvicorn's WebSocket implementation, and uvicorn's own, all in the environment of this suite."""
+    versions = "import importlib.metadata as m; print(*(p + ' ' + m.version(p) for p in '%s'.split()))"
+    found: list[Peer] = []
+    for name, loop in (
+        ("hubbub", "uvloop"),
+        ("hubbub", "asyncio"),
+        ("websockets-sansio", "uvloop"),
+        ("websockets-sansio", "asyncio"),
+        ("websockets", "uvloop"),
+        ("wsproto", "uvloop"),
+    ):
+        packages = "uvicorn starlette uvloop" + ("" if name == "hubbub" else f" {name.partition('-')[0]}")
+        found.append(
+            Peer(
+                f"uvicorn, {name}, {loop}",
+                _ours("asgi_echo.py"),
+                environment={"HUBBUB_NATIVE": "1", "IMPLEMENTATION": name, "LOOP": loop},
+                versions=partial(_output, [sys.executable, "-c", versions % packages]),
+                only=ASGI,
+                beside="" if name == "hubbub" else f"uvicorn, hubbub, {loop}",
+            )
+        )
     return found
 
 

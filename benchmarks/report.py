@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import ahead
 from measure import disturbance
 from peers import BUN, FLOOR, JOINED, PEERS
 from workloads import WORKLOADS, Workload
@@ -26,8 +27,10 @@ def document(results: dict[str, Any]) -> str:
     )
     lines = [f"# {results['date']}", "", facts, ""]
     lines += [table(WORKLOADS[key], results) for key in results["workloads"] if key in WORKLOADS]
+    lines.append(summary(results))
     lines += ["## Versions", "", *(f"- {name}: {version}" for name, version in results["versions"].items()), ""]
-    lines += ["## Not measured", "", *(f"- {name}: {reason}" for name, reason in results["skipped"].items()), ""]
+    missing = results["skipped"] | results.get("left_out", {})
+    lines += ["## Not measured", "", *(f"- {name}: {reason}" for name, reason in missing.items()), ""]
     return "\n".join(lines)
 
 
@@ -39,12 +42,36 @@ def table(workload: Workload, results: dict[str, Any]) -> str:
     for name, runs in measured["runs"].items():
         if runs:
             rows.append([name, *(cell(runs) for cell in columns.values())])
-    parts = [f"## {measured['title']}", "", *_aligned(rows), ""]
+    parts = [f"## {measured['title']}", "", *_aligned(rows), "", *_over(measured["runs"])]
+    if told := ahead.line(workload, measured["runs"]):
+        parts += [told, ""]
     reasons = measured["failed"] | measured["unable"]
     reasons |= {name: reason for name, reason in results["skipped"].items() if _meant_for(name, workload)}
     if reasons:
-        parts += ["Not here: " + "; ".join(f"{name} ({reason})" for name, reason in reasons.items()) + ".", ""]
+        names: dict[str, list[str]] = {}
+        for name, reason in reasons.items():
+            names.setdefault(reason, []).append(name)
+        parts += ["Not here: " + "; ".join(f"{', '.join(who)} ({reason})" for reason, who in names.items()) + ".", ""]
     return "\n".join(parts)
+
+
+def summary(results: dict[str, Any]) -> str:
+    """Every workload in which a peer is ahead of hubbub, or the words that there is none."""
+    rows = [["workload", "peer", *ahead.FIGURES]]
+    for key, measured in results["workloads"].items():
+        if key not in WORKLOADS:
+            continue
+        for name, figures in ahead.peers(WORKLOADS[key], measured["runs"]).items():
+            told = (spread(figures[figure], _two) if figure in figures else "-" for figure in ahead.FIGURES)
+            rows.append([key, name, *told])
+    found = [*_aligned(rows), "", ahead.LEGEND] if len(rows) > 1 else ["In none of these workloads."]
+    return "\n".join(["## Where a peer is ahead of hubbub", "", *found, ""])
+
+
+def _over(measured: dict[str, list[Run]]) -> list[str]:
+    """What TLS was agreed on."""
+    agreed = sorted({run["tls"] for runs in measured.values() for run in runs if "tls" in run})
+    return [f"Over {'; '.join(agreed)}, P-256 certificate.", ""] if agreed else []
 
 
 def _meant_for(name: str, workload: Workload) -> bool:
@@ -52,16 +79,13 @@ def _meant_for(name: str, workload: Workload) -> bool:
 
 
 def _columns(workload: Workload, measured: dict[str, list[Run]]) -> dict[str, Callable[[list[Run]], str]]:
-    if workload.key == "idle":
-        return {
-            "accepted per s": lambda runs: spread((run["accepted_per_s"] for run in runs), _count),
-            "KB per connection": lambda runs: spread((run["bytes_per_connection"] / 1024 for run in runs), _two),
-            "the load's CPU while they were": lambda runs: _one((run["load_cpu"] for run in runs), "{:.0%}"),
-        }
+    if workload.each == "connection":
+        return _accept_columns(workload, measured)
     columns: dict[str, Callable[[list[Run]], str]] = {
         "deliveries per s": lambda runs: spread((run["deliveries_per_s"] for run in runs), _count),
-        "of the floor": lambda runs: spread(shares(runs, measured.get(FLOOR, [])), _two),
     }
+    if measured.get(FLOOR):
+        columns["of the floor"] = lambda runs: spread(shares(runs, measured[FLOOR]), _two)
     if measured.get(JOINED) and workload.joins:
         columns["of the joined floor"] = lambda runs: spread(shares(runs, measured[JOINED]), _two)
     if measured.get(BUN):
@@ -71,7 +95,7 @@ def _columns(workload: Workload, measured: dict[str, list[Run]]) -> dict[str, Ca
     if workload.beside:
         columns["of undisturbed"] = lambda runs: spread(_undisturbed(runs, "deliveries_per_s"), _two)
         columns["its p99"] = lambda runs: spread(_undisturbed(runs, "p99_us"), _two)
-    if workload.needs == "echo":
+    if workload.each == "echo":
         columns["round trip p50 / p99, ms"] = lambda runs: _latencies(runs, "each_us", "each_us_p99")
     elif workload.key != "writers":
         columns["first / p50 / p99 / last, ms"] = lambda runs: _latencies(
@@ -87,10 +111,28 @@ def _columns(workload: Workload, measured: dict[str, list[Run]]) -> dict[str, Ca
     return columns
 
 
-def shares(runs: list[Run], others: list[Run]) -> list[float]:
-    """Of the other server's rate in the same round."""
-    rates = {run["round"]: run["deliveries_per_s"] for run in others}
-    return [run["deliveries_per_s"] / rates[run["round"]] for run in runs if rates.get(run["round"])]
+def _accept_columns(workload: Workload, measured: dict[str, list[Run]]) -> dict[str, Callable[[list[Run]], str]]:
+    columns: dict[str, Callable[[list[Run]], str]] = {
+        "accepted per s": lambda runs: spread((run["accepted_per_s"] for run in runs), _count),
+        "CPU µs": lambda runs: spread((run["accept_cpu_us"] for run in runs if "accept_cpu_us" in run), _two),
+    }
+    if "--idle" in workload.load:
+        columns["KB"] = lambda runs: spread((run["bytes_per_connection"] / 1024 for run in runs), _two)
+    else:
+        if measured.get(BUN):
+            columns["of Bun's rate"] = lambda runs: spread(shares(runs, measured[BUN], "accepted_per_s"), _two)
+            columns["of Bun's CPU"] = lambda runs: spread(shares(runs, measured[BUN], "accept_cpu_us"), _two)
+        columns["CPU µs of their end"] = lambda runs: spread((run["close_cpu_us"] for run in runs), _two)
+        columns["stall p99 / max, ms"] = _stall
+        columns["peak MB"] = lambda runs: _one((run["memory_peak"] / 2**20 for run in runs), "{:.0f}")
+    columns["remarks"] = lambda runs: _remarks(runs, workload)
+    return columns
+
+
+def shares(runs: list[Run], others: list[Run], figure: str = "deliveries_per_s") -> list[float]:
+    """Of the other server's figure in the same round."""
+    known = {run["round"]: run[figure] for run in others if figure in run}
+    return [run[figure] / known[run["round"]] for run in runs if figure in run and known.get(run["round"])]
 
 
 def _undisturbed(runs: list[Run], figure: str) -> list[float]:
@@ -121,13 +163,14 @@ def _latencies(runs: list[Run], *names: str) -> str:
 
 def _remarks(runs: list[Run], workload: Workload) -> str:
     """Faults of the server, and doubts about the figures. All runs' faults are added up."""
-    parts = [f"{name.replace('_', ' ')} {total}" for name in FAULTS if (total := sum(run[name] for run in runs))]
-    stopped = sum(not run["finished"] for run in runs)
+    parts = [f"{name.replace('_', ' ')} {total}" for name in FAULTS if (total := sum(run.get(name, 0) for run in runs))]
+    stopped = sum(not run.get("finished", True) for run in runs)
     if stopped:
         parts.append(f"stopped sending in {stopped} of {len(runs)}")
     if workload.deflate and not all(run["compressed"] for run in runs):
         parts.append("plain")
-    if (busy := statistics.median(run["load_cpu"] for run in runs)) > BUSY:
+    busy = statistics.median(run["load_cpu"] if "load_cpu" in run else run["accept_load_cpu"] for run in runs)
+    if busy > BUSY:
         parts.append(f"load's core {busy:.0%} busy")
     if (noise := max(disturbance(run) for run in runs)) > NOISE:
         parts.append(f"others took up to {noise:.0%} of a core")

@@ -26,12 +26,14 @@ from workloads import WORKLOADS, Workload
 RESULTS = Path(__file__).parent / "results"
 ASSETS = Path(__file__).parent.parent / "docs" / "assets"
 DISTURBED = 0.25  # share of a core taken by others, from which on a run is repeated
-OVERHEAD = 2.0  # seconds that a run takes beside measuring: start, opening, draining
+OVERHEAD = 1.0  # seconds that a run takes beside measuring: start, opening, draining
 
 CANNOT = {
     "echo": "it serves rooms only",
     "deflate": "not measured compressed",
     "two": "it uses one core",
+    "tls": "not measured over TLS",
+    "asgi": "it is no ASGI server",
     "stalled": "a bare loop waits for whoever does not read",
 }
 
@@ -49,6 +51,8 @@ def main() -> None:
         print("only one core here: server and load share it, and the figures mean little")
     workloads = [WORKLOADS[key] for key in chosen.workload or (QUICK_WORKLOADS if chosen.quick else WORKLOADS)]
     peers = [PEERS[name] for name in chosen.server or (QUICK_PEERS if chosen.quick else PEERS)]
+    left_out = {workload.key: reason for workload in workloads if (reason := lacking(workload))}
+    workloads = [workload for workload in workloads if workload.key not in left_out]
     skipped, versions = install(peers)
     peers = [peer for peer in peers if peer.name not in skipped]
     results: dict[str, Any] = {
@@ -57,6 +61,7 @@ def main() -> None:
         "versions": versions,
         "settings": {"rounds": chosen.rounds, "seconds": chosen.seconds, "warm": chosen.warm, "again": chosen.again},
         "skipped": skipped,
+        "left_out": left_out,
         "workloads": {},
     }
     progress = Progress(
@@ -66,6 +71,7 @@ def main() -> None:
         results["workloads"][workload.key] = run_workload(workload, peers, chosen, progress)
         print(report.table(workload, results), flush=True)
         save(results)
+    print(report.summary(results))
     print(f"every run is in {save(results)}")
 
 
@@ -100,6 +106,17 @@ def install(peers: list[Peer]) -> tuple[dict[str, str], dict[str, str]]:
             skipped[peer.name] = str(error)
             print(f"without {peer.name}: {error}")
     return skipped, {name: version for name, version in versions.items() if version}
+
+
+def lacking(workload: Workload) -> str:
+    """Why a workload cannot be had here; empty if it can."""
+    try:
+        if workload.tls:
+            installed.certificate()
+    except installed.Missing as error:
+        print(f"without {workload.key}: {error}")
+        return str(error)
+    return ""
 
 
 def able(peers: list[Peer], workload: Workload) -> tuple[list[Peer], dict[str, str]]:

@@ -18,31 +18,48 @@ class Workload:
     beside: tuple[str, ...] = ()
     """The undisturbed twin, measured right before in the same round."""
     deflate: bool = False
+    tls: bool = False
     exact: bool = False
     """Only for servers whose messages are the bare payload."""
     client: str = ""
     """A script of clients/ that puts the load on it, in picows' environment; native/load.c does if empty."""
 
     @property
+    def each(self) -> str:
+        """What CPU and memory are counted by."""
+        if "--accept" in self.load or "--idle" in self.load:
+            return "connection"
+        return "echo" if self.needs in ("echo", "asgi") else "delivery"
+
+    @property
     def joins(self) -> bool:
         """Whether messages for one member can wait together."""
         one_at_a_time = ("--in-flight", "1") in zip(self.load, self.load[1:], strict=False)
-        return self.key == "rooms" or not (one_at_a_time or self.client)
+        return self.key == "rooms" or not (one_at_a_time or self.client or "--accept" in self.load)
 
 
 def _room(members: int, size: int, in_flight: int, *more: str) -> tuple[str, ...]:
     return ("--members", str(members), "--size", str(size), "--in-flight", str(in_flight), *more)
 
 
-def _echo(members: int) -> tuple[str, ...]:
-    return (*_room(members, 64, 1), "--rooms", str(members), "--all", "--path", "/echo")
+def _echo(members: int, path: str = "/echo", *more: str) -> tuple[str, ...]:
+    return (*_room(members, 64, 1), "--rooms", str(members), "--all", "--path", path, *more)
+
+
+def _accept(members: int, at_once: int, *more: str) -> tuple[str, ...]:
+    return ("--members", str(members), "--window", str(at_once), "--accept", *more)
 
 
 def _picows_echo(members: int) -> tuple[str, ...]:
     return ("--members", str(members), "--size", "64")
 
 
+def _over_tls(key: str, title: str, load: tuple[str, ...]) -> Workload:
+    return Workload(key, f"TLS, {title}", (*load, "--tls"), needs="tls", tls=True)
+
+
 _KILOBYTE = _room(1000, 1024, 16)
+_ASGI = "Echo of 100 connections at a time, 64 bytes"
 
 WORKLOADS: dict[str, Workload] = {
     workload.key: workload
@@ -109,7 +126,21 @@ WORKLOADS: dict[str, Workload] = {
             cores=2,
             exact=True,
         ),
+        Workload("accept", "Accepting 500 connections at once, over and over", _accept(500, 500)),
+        Workload("accept8k", "Accepting 8,000 connections, up to 500 at once, over and over", _accept(8000, 500)),
+        _over_tls("tls-room", "one room of 500, 64 bytes, one message at a time", _room(500, 64, 1)),
+        _over_tls("tls-burst16", "one room of 500, 64 bytes, 16 messages in flight", _room(500, 64, 16)),
+        _over_tls("tls-handshake", "accepting 200 connections, up to 50 at once, over and over", _accept(200, 50)),
+        _over_tls("tls-idle", "2,000 idle connections", _room(2000, 64, 1, "--idle")),
+        Workload("asgi-raw", f"{_ASGI}, raw application", _echo(100, "/raw", "--text"), needs="asgi"),
+        Workload("asgi-starlette", f"{_ASGI}, Starlette", _echo(100, "/starlette", "--text"), needs="asgi"),
+        Workload(
+            "asgi-starlette1",
+            "Echo of one connection, 64 bytes, Starlette",
+            _echo(1, "/starlette", "--text"),
+            needs="asgi",
+        ),
         Workload("idle", "8,000 idle connections, and how fast they are accepted", _room(8000, 64, 1, "--idle")),
     )
 }
-QUICK = ("room", "burst16", "idle")
+QUICK = ("room", "burst16", "tls-room", "idle")

@@ -212,3 +212,52 @@ def test_a_share_of_the_floor_compares_runs_of_one_round() -> None:
     assert report.shares(ours, floor) == [0.5, 1.0]
     results = {"workloads": {"room": {"title": "A room", "runs": {"floor in C": floor, "hubbub": ours}}}}
     assert ">0.75</text>" in chart.charts(results)["room"]
+
+
+def run_of(number: int, rate: float, cpu: float) -> dict[str, Any]:
+    return {"round": number, "deliveries_per_s": rate, "cpu_us": cpu}
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_who_is_ahead_is_told_by_rounds_and_in_a_summary() -> None:
+    import ahead  # type: ignore[import-not-found]
+    import report
+    from workloads import WORKLOADS  # type: ignore[import-not-found]
+
+    ours = [run_of(0, 100.0, 10.0), run_of(1, 200.0, 5.0)]
+    runs = {
+        "floor in C": [run_of(0, 1e6, 0.1)],
+        "hubbub": ours,
+        "hubbub (pure Python)": [run_of(0, 1e6, 0.1)],
+        "Bun": [run_of(0, 90.0, 8.0), run_of(1, 180.0, 4.5)],
+        "picows": [run_of(0, 90.0, 10.0)],
+    }
+    told = ahead.line(WORKLOADS["room"], runs)
+    assert told == "Where a peer is ahead: Bun needs 0.85 (0.80-0.90) of hubbub's CPU a delivery."
+    table = report.summary({"workloads": {"room": {"runs": runs}}})
+    assert "| room     | Bun  | 0.90     | 0.85 (0.80-0.90) | -          |" in table.splitlines()
+    del runs["Bun"]
+    assert ahead.line(WORKLOADS["room"], runs) == "Where a peer is ahead: nowhere."
+    assert "In none of these workloads." in report.summary({"workloads": {"room": {"runs": runs}}})
+    assert ahead.line(WORKLOADS["room"], {"hubbub": ours}) == ""
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_accepts_are_compared_by_connection_and_asgi_servers_by_event_loop() -> None:
+    import ahead
+    from workloads import WORKLOADS
+
+    accepts = {
+        name: [{"round": 0, "accepted_per_s": rate, "accept_cpu_us": cpu, "bytes_per_connection": 1000.0}]
+        for name, rate, cpu in (("hubbub", 100.0, 10.0), ("Bun", 150.0, 5.0))
+    }
+    told = "Bun has 1.50 of hubbub's rate and needs 0.50 of hubbub's CPU a connection."
+    assert ahead.line(WORKLOADS["idle"], accepts) == f"Where a peer is ahead: {told}"
+    echoes = {
+        "uvicorn, hubbub, uvloop": [run_of(0, 100.0, 10.0)],
+        "uvicorn, hubbub, asyncio": [run_of(0, 50.0, 20.0)],
+        "uvicorn, websockets-sansio, uvloop": [run_of(0, 90.0, 11.0)],
+        "uvicorn, websockets-sansio, asyncio": [run_of(0, 50.0, 10.0)],
+    }
+    told = "uvicorn, websockets-sansio, asyncio needs 0.50 of uvicorn, hubbub, asyncio's CPU an echo."
+    assert ahead.line(WORKLOADS["asgi-raw"], echoes) == f"Where a peer is ahead: {told}"
