@@ -97,7 +97,9 @@ void joined(struct member *m) {
 
 static void check_order(struct room *room, struct member *m, uint64_t id) {
     uint64_t mask = order - 1;
-    if (m->position < room->end && room->end - m->position <= order && room->order[m->position & mask] == id) {
+    if (m->position > room->end) {  // it skipped what nobody else has yet: a gap of its own, and no order for the others
+        m->position++;
+    } else if (m->position < room->end && room->end - m->position <= order && room->order[m->position & mask] == id) {
         m->position++;
     } else if (m->position == room->end) {
         room->order[room->end++ & mask] = id;

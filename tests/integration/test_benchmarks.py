@@ -160,8 +160,10 @@ def spoil(number: int, frame: bytes, held: list[bytes], fault: str) -> bytes:
     return frame + (held.pop() if held else b"")
 
 
-def serve_badly(listener: socket.socket, members: int, fault: str, tls: ssl.SSLContext | None) -> None:
-    """A room in which the last member gets what `spoil` makes of it."""
+def serve_badly(
+    listener: socket.socket, members: int, fault: str, tls: ssl.SSLContext | None = None, *, ahead: bool = False
+) -> None:
+    """A room in which the last member gets what `spoil` makes of it: after the others, or ahead of them."""
     clients: list[socket.socket] = []
     try:
         for _ in range(members):
@@ -170,14 +172,20 @@ def serve_badly(listener: socket.socket, members: int, fault: str, tls: ssl.SSLC
             clients.append(client)
             client.recv(4096)
             client.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
-        waiting, number, held = b"", 0, list[bytes]()
+        waiting, number, held, others = b"", 0, list[bytes](), b""
         while data := clients[0].recv(65536):
             waiting += data
             while len(waiting) >= 70:  # 64 bytes of payload, masked with zeros
                 frame, waiting = b"\x82\x40" + waiting[6:70], waiting[70:]
-                for client in clients[:-1]:
-                    client.sendall(frame)
-                clients[-1].sendall(spoil(number, frame, held, fault))
+                spoilt, others = spoil(number, frame, held, fault), others + frame
+                if ahead:
+                    clients[-1].sendall(spoilt)
+                if not (ahead and number == SWAP):  # which the others get together with the one behind it
+                    for client in clients[:-1]:
+                        client.sendall(others)
+                    others = b""
+                if not ahead:
+                    clients[-1].sendall(spoilt)
                 number += 1
     except OSError:
         pass  # the load has gone
@@ -200,6 +208,15 @@ def test_the_load_sees_a_servers_faults(load: Path, fault: str, over: str, reque
         server.join(10)
     assert figures[fault] == 1
     assert {name for name in FAULTS if figures[name]} == {fault}
+
+
+def test_a_fault_of_whoever_is_first_is_not_laid_on_the_others(load: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve_badly, args=(listener, 4, "out_of_order"), kwargs={"ahead": True})
+        server.start()
+        figures, _ = run(load, listener.getsockname()[1], "--members 4 --in-flight 4")
+        server.join(10)
+    assert {name: figures[name] for name in FAULTS if figures[name]} == {"out_of_order": 1}
 
 
 @pytest.mark.usefixtures("benchmarks")
