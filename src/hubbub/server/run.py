@@ -97,7 +97,7 @@ def run(
         workers,
         hosts_of(host),
         port,
-        lambda chosen: _run_one(serve(handler, **settings, port=chosen), factory, started, _not_at_all),
+        lambda chosen, parent: _run_one(serve(handler, **settings, port=chosen), factory, started, _not_at_all, parent),
     )
 
 
@@ -121,18 +121,21 @@ def _run_one(
     factory: Callable[[], asyncio.AbstractEventLoop],
     started: Callable[[Server], None] | None,
     again: Callable[[int], None],
+    parent: int | None = None,
 ) -> None:
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve_until_signal(server, started, again))
+        runner.run(_serve_until_signal(server, started, again, parent))
 
 
 async def _serve_until_signal(
-    server: serve, started: Callable[[Server], None] | None, again: Callable[[int], None]
+    server: serve, started: Callable[[Server], None] | None, again: Callable[[int], None], parent: int | None
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, _on_signal, number, stop, again)
+    if parent is not None:
+        loop.add_reader(parent, _on_orphaned, loop, parent, stop)
     async with server as running:
         for url in running.urls:
             logger.info("listening on %s (%s, %s)", url, type(loop).__module__.partition(".")[0], native.describe())
@@ -140,6 +143,12 @@ async def _serve_until_signal(
             started(running)
         await stop.wait()
         logger.info("stopping: a second signal exits at once")
+
+
+def _on_orphaned(loop: asyncio.AbstractEventLoop, parent: int, stop: asyncio.Event) -> None:
+    loop.remove_reader(parent)
+    logger.error("the parent of this worker is gone")
+    stop.set()
 
 
 def _on_signal(number: int, stop: asyncio.Event, again: Callable[[int], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -18,11 +19,13 @@ __all__ = ["run_workers"]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_workers(count: int, hosts: Sequence[str], port: int, work: Callable[[int], None]) -> None:
-    """Run `work(port)` in so many processes until SIGINT or SIGTERM. A second signal kills them.
+def run_workers(count: int, hosts: Sequence[str], port: int, work: Callable[[int, int], None]) -> None:
+    """Run `work(port, parent)` in so many processes until SIGINT or SIGTERM. A second signal kills them.
 
     Args:
         port: 0 for any free port, the same for all.
+        work: its second argument is a descriptor that is readable when the parent is gone, however it ended: a worker
+            that stayed would serve the port for ever.
 
     Raises:
         OSError: the address cannot be had.
@@ -30,7 +33,7 @@ def run_workers(count: int, hosts: Sequence[str], port: int, work: Callable[[int
     """
     reserved = bind_tcp(hosts[0], port, reuse_port=True)  # held, not listening: says at once if it cannot be had
     port = reserved[0].getsockname()[1]
-    family = Family(count, lambda: work(port))
+    family = Family(count, lambda parent: work(port, parent))
     try:
         family.watch()
     finally:
@@ -41,19 +44,25 @@ def run_workers(count: int, hosts: Sequence[str], port: int, work: Callable[[int
 class Family:
     """A parent's view of its workers."""
 
-    def __init__(self, count: int, work: Callable[[], None]) -> None:
+    def __init__(self, count: int, work: Callable[[int], None]) -> None:
         self._work = work
         self._started: dict[int, float] = {}  # by process id, when
         self._due = [0.0] * count  # when each missing worker is to be started
         self._pauses = Pauses()
         self._signals: list[int] = []  # that came so far
+        self._parent = -1  # what workers watch: the end of a pipe whose other end only the parent has
+        self._alive = -1  # that one
+        self._woken: tuple[int, int] = (-1, -1)  # the pipe in which signals wake us
 
     def watch(self) -> None:
         """Keep the workers running until a signal comes, then until they are gone."""
-        read, write = os.pipe()
+        self._parent, self._alive = os.pipe()
+        self._woken = read, write = os.pipe()
         os.set_blocking(write, False)
         before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
-        wake = signal.set_wakeup_fd(write)
+        # it only wakes us, and has to have a handler: were it ignored, as it may be inherited, nobody would be told
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        wake = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         try:
             while not self._signals:
                 self._start_due()
@@ -62,19 +71,20 @@ class Family:
                 if select.select([read], [], [], max(pause, 0.05))[0]:
                     os.read(read, 64)
             self._stop()
-        finally:
+        finally:  # whatever ended it: without the pipe the workers stop, too
             signal.set_wakeup_fd(wake)
             for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(read)
-            os.close(write)
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            for descriptor in (self._parent, self._alive, read, write):
+                os.close(descriptor)
         if len(self._signals) > 1:
             sys.exit(128 + self._signals[-1])
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._signals.append(number)
         for pid in self._started:
-            os.kill(pid, number if len(self._signals) == 1 else signal.SIGKILL)
+            with contextlib.suppress(OSError):  # gone already: the others are to hear of it all the same
+                os.kill(pid, number if len(self._signals) == 1 else signal.SIGKILL)
 
     def _start_due(self) -> None:
         # a signal between a fork and the note of it would be told to nobody, and be handled by the child as a parent
@@ -83,37 +93,54 @@ class Family:
             now = time.monotonic()
             for due in [due for due in self._due if due <= now and not self._signals]:
                 self._due.remove(due)
-                pid = os.fork()
+                try:
+                    pid = os.fork()
+                except OSError as error:
+                    self._start_later(0.0, f"no worker can be started: {error.strerror}")
+                    continue
                 if pid == 0:
                     self._be_worker()
                 self._started[pid] = now
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
+    def _start_later(self, lasted: float, why: str) -> None:
+        pause = self._pauses.after(lasted)
+        logger.error("%s; starting another in %.1f s", why, pause)
+        self._due.append(time.monotonic() + pause)
+
     def _be_worker(self) -> None:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in SIGNALS:
+            for number in (*SIGNALS, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            self._work()
+            for descriptor in (self._alive, *self._woken):
+                os.close(descriptor)
+            self._work(self._parent)
             code = 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
         except BaseException:
             logger.exception("worker %d failed", os.getpid())
         finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
             os._exit(code)
 
     def _reap(self) -> None:
-        while self._started:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            started = self._started.pop(pid, None)
-            if started is not None and not self._signals:
-                pause = self._pauses.after(time.monotonic() - started)
-                logger.error("worker %d ended with %d; starting another in %.1f s", pid, status, pause)
-                self._due.append(time.monotonic() + pause)
+        for pid, started in list(self._started.items()):
+            try:
+                ended, status = os.waitpid(pid, os.WNOHANG)  # each by itself: the program may have other children
+            except ChildProcessError:  # somebody else has waited for it
+                ended, status = pid, 0
+            if ended:
+                del self._started[pid]
+                if not self._signals:
+                    why = f"worker {pid} ended with {os.waitstatus_to_exitcode(status)}"
+                    self._start_later(time.monotonic() - started, why)
 
     def _stop(self) -> None:
         while self._started:
