@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
-__all__ = ["PeerLog", "behind_a_bar", "logger", "printable"]
+__all__ = ["PLAIN", "PeerLog", "behind_a_bar", "logger", "on_stderr", "printable"]
 
 logger: logging.Logger = logging.getLogger("hubbub")
 
+PLAIN = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # a line where there is no terminal, and with its date
+
 _LONGEST = 200  # characters of a peer's text in one log line
 _MOST_LINES = 200  # of one traceback: the message of an exception may be a peer's, line by line
+
+
+@contextlib.contextmanager
+def on_stderr() -> Generator[None]:
+    """Show the log there meanwhile, from INFO on, if the program has not said what is to become of it."""
+    if logger.hasHandlers() or logger.level or logger.disabled:
+        yield
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(PLAIN))
+    handler.addFilter(_is_ours)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+
+
+def _is_ours(_: logging.LogRecord) -> bool:
+    """Whether nobody else shows it: a program may configure its logging later."""
+    return not logging.getLogger().handlers
 
 
 def printable(text: object) -> str:

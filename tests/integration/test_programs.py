@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
+import re
 import signal
 import socket
 import struct
@@ -156,3 +158,89 @@ async def test_a_full_descriptor_table_costs_new_connections_only(loop: str, tmp
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+EXITING = """
+import asyncio, sys, hubbub
+
+class Exiting(hubbub.Handler):
+    def message(self, data):
+        if data == "async":
+            return self.later()
+        raise {error}
+
+    async def later(self):
+        await asyncio.sleep(0)
+        raise {error}
+
+hubbub.run(Exiting, port=0, loop=sys.argv[1], started=lambda server: print(server.port, flush=True))
+"""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("wish", ["", "0"], ids=["chosen", "pure"])
+@pytest.mark.parametrize("how", ["sync", "async"])
+@pytest.mark.parametrize(("error", "codes"), [("SystemExit(3)", {3}), ("KeyboardInterrupt", {130, -signal.SIGINT})])
+async def test_an_exit_out_of_a_callback_ends_the_program_in_good_order(
+    loop: str, wish: str, how: str, error: str, codes: set[int]
+) -> None:
+    command = [sys.executable, "-c", EXITING.replace("{error}", error), loop]
+    async with running(command, env={"HUBBUB_NATIVE": wish}, stderr=asyncio.subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        port = int(await process.stdout.readline())
+        other, one = await RawClient.connect(port), await RawClient.connect(port)
+        one.text(how)
+        assert await one.read_close() == (1011, "internal error")
+        assert await other.read_close() == (1001, "the server stops")
+        for client in (one, other):
+            client.send(encode(8, b"\x03\xe9"))
+        assert await ended(process) in codes
+
+
+CONFIGURED = """
+import logging, sys, hubbub
+{how}
+hubbub.run(hubbub.Handler, port=0, started=lambda server: print(server.port, flush=True))
+"""
+
+
+async def lines_of_a_start(program: str, **environment: str) -> list[str]:
+    """What a program writes to stderr until it was stopped."""
+    async with running([sys.executable, "-c", program], env=environment, stderr=asyncio.subprocess.PIPE) as process:
+        assert process.stdout is not None
+        await process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, errors = await asyncio.wait_for(process.communicate(), 10)
+    return errors.decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("wish", "twin"), [("0", "pure Python: HUBBUB_NATIVE=0 says so"), ("", native.describe())], ids=["pure", "chosen"]
+)
+async def test_a_program_that_configured_no_logging_says_where_it_listens(wish: str, twin: str) -> None:
+    first, *_ = await lines_of_a_start(CONFIGURED.format(how=""), HUBBUB_NATIVE=wish)
+    said = re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ INFO hubbub: listening on (ws://\S+) \((.*)\)", first)
+    assert said is not None
+    assert said[1].startswith("ws://127.0.0.1:")
+    assert said[2].partition(", ")[2] == twin
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("logging.basicConfig(format='MINE %(message)s')", 0),
+        ("logging.basicConfig(format='MINE %(message)s', level='INFO')", 2),
+        ("logging.getLogger('hubbub').addHandler(logging.NullHandler())", 0),
+        ("logging.getLogger('hubbub').setLevel('ERROR')", 0),
+    ],
+)
+async def test_a_program_that_configured_its_logging_has_it_so(how: str, expected: int) -> None:
+    lines = await lines_of_a_start(CONFIGURED.format(how=how))
+    assert len(lines) == expected
+    assert all(line.startswith("MINE ") for line in lines)
+
+
+async def test_serve_leaves_logging_alone() -> None:
+    before = logging.getLogger("hubbub").handlers[:], logging.getLogger("hubbub").level
+    async with hubbub.serve(hubbub.Handler, port=0):
+        assert (logging.getLogger("hubbub").handlers, logging.getLogger("hubbub").level) == before

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hubbub import native
 from hubbub.hub import Counters, Hub
 from hubbub.limits import Limits
-from hubbub.logs import PeerLog
+from hubbub.logs import PeerLog, logger
 from hubbub.server.sweep import Sweep
 from hubbub.supervision import supervise
 from hubbub.wire import Deflate
@@ -63,7 +65,8 @@ class Context:
     def __init__(
         self, *, hub: Hub | None, limits: Limits, compression: Deflate | None, loop: asyncio.AbstractEventLoop
     ) -> None:
-        native.active()  # or refuse to start
+        if not native.active():  # or it refuses to start
+            _say_that_it_is_slow()
         self.hub = hub
         self.limits = limits
         self.compression = compression
@@ -168,6 +171,13 @@ class Context:
 
 def _raise(error: BaseException) -> None:
     raise error
+
+
+@cache
+def _say_that_it_is_slow() -> None:
+    """Once, and unless it was wished for."""
+    if os.environ.get("HUBBUB_NATIVE") != "0":
+        logger.warning("%s; HUBBUB_NATIVE=0 chooses it without this line", native.describe())
 
 
 def _tick(limits: Limits) -> float:

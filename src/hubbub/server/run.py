@@ -17,7 +17,7 @@ from hubbub.arguments import shown, whole
 from hubbub.errors import Misuse
 from hubbub.hub import Hub
 from hubbub.limits import Limits
-from hubbub.logs import logger
+from hubbub.logs import logger, on_stderr
 from hubbub.server.handler import Handler
 from hubbub.server.server import DEFAULT_PORT, Server, serve
 from hubbub.server.settings import hosts_of
@@ -66,6 +66,8 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM, then stop in good order and return; a second signal exits at once.
 
+    Where the program has configured no logging, that of "hubbub" is shown on stderr meanwhile.
+
     Args:
         workers: processes that share the port. Each has channels of its own, so a hub goes with one worker only.
         loop: "auto", "uvloop" or "asyncio".
@@ -85,7 +87,8 @@ def run(
     settings: dict[str, Any] = {"hub": hub, "limits": limits, "compression": compression, "ssl": ssl, "host": host}
     if workers == 1:
         settings |= {"port": port, "uds": uds, "uds_mode": uds_mode, "sockets": sockets, "reuse_port": reuse_port}
-        return _run_one(serve(handler, **settings), factory, started, _at_once)
+        with on_stderr():
+            return _run_one(serve(handler, **settings), factory, started, _at_once)
     if hub is not None:
         raise Misuse("a hub's channels live in one process: use workers=1 with a hub")
     if uds is not None or sockets:
@@ -93,12 +96,12 @@ def run(
     settings |= {"reuse_port": True}
     port = DEFAULT_PORT if port is None else port
     serve(handler, **settings, port=port)  # or refuse, before there are workers
-    run_workers(
-        workers,
-        hosts_of(host),
-        port,
-        lambda chosen, parent: _run_one(serve(handler, **settings, port=chosen), factory, started, _not_at_all, parent),
-    )
+
+    def work(port: int, parent: int) -> None:
+        _run_one(serve(handler, **settings, port=port), factory, started, _not_at_all, parent)
+
+    with on_stderr():
+        run_workers(workers, hosts_of(host), port, work)
 
 
 def _be_alone() -> None:

@@ -61,7 +61,7 @@ class Family:
         os.set_blocking(write, False)
         before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         # it only wakes us, and has to have a handler: were it ignored, as it may be inherited, nobody would be told
-        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _wake)
         wake = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         try:
             while not self._signals:
@@ -146,3 +146,7 @@ class Family:
         while self._started:
             self._reap()
             time.sleep(0.02)
+
+
+def _wake(number: int, frame: object) -> None:
+    """Nothing: that there is a handler makes the signal interrupt our waiting."""
