@@ -2,6 +2,7 @@
 
 HubbubError
 ├── Misuse            the calling program did something that can never work (also a ValueError)
+│   └── OutOfTurn     an ASGI application sends what it may not send now (also a RuntimeError)
 ├── Overloaded        a channel has no room for another message just now; trying again makes sense
 ├── LimitReached      a count of `Limits` is used up: nothing was done
 ├── Disconnected      an ASGI application sends to a client that is gone (also a ConnectionError)
@@ -26,6 +27,7 @@ __all__ = [
     "LimitReached",
     "MessageTooBig",
     "Misuse",
+    "OutOfTurn",
     "Overloaded",
     "PeerError",
     "PolicyViolation",
@@ -42,6 +44,10 @@ class HubbubError(Exception):
 
 class Misuse(HubbubError, ValueError):
     """The caller passed something that can never work, such as a limit below zero."""
+
+
+class OutOfTurn(Misuse, RuntimeError):
+    """An ASGI application sends a message that it may not send now: the RuntimeError that other servers raise."""
 
 
 class Overloaded(HubbubError):

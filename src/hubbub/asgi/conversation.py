@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from hubbub.errors import Misuse
+from hubbub.errors import OutOfTurn
 
 __all__ = ["MOVES", "Stage", "advance"]
 
@@ -31,9 +31,11 @@ MOVES: dict[Stage, dict[str, Stage]] = {
 
 
 def advance(stage: Stage, message: str) -> Stage:
-    """The stage after a message of that type. Raises: Misuse: it may not be sent now."""
+    """The stage after a message of that type. Raises: OutOfTurn: it may not be sent now."""
     try:
         return MOVES[stage][message]
     except KeyError:
-        allowed = " or ".join(MOVES[stage]) or "nothing"
-        raise Misuse(f"the application sent {message!r} while {stage.value}; it may send {allowed}") from None
+        allowed = " or ".join(map(repr, MOVES[stage]))
+        if not allowed:
+            raise OutOfTurn(f"ASGI message {message!r} after the connection was closed or denied") from None
+        raise OutOfTurn(f"Expected ASGI message {allowed} but got {message!r}.") from None

@@ -8,34 +8,40 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, MutableMapping
-from typing import Any, ClassVar, cast
-from urllib.parse import unquote
-from weakref import WeakKeyDictionary
+from typing import Any, ClassVar
 
 from hubbub import native
 from hubbub.asgi import conversation
 from hubbub.asgi.conversation import CLOSE, Stage, advance
+from hubbub.asgi.scope import client_of, path_of, scope_of
+from hubbub.asgi.settings import LOG, context_of
+from hubbub.asgi.sockets import SOCKET, Tickets
 from hubbub.errors import Disconnected, Misuse
 from hubbub.hub import Hub
 from hubbub.limits import Limits
-from hubbub.server import Cause, Closed, Connection, Context, Inbox, Phase
-from hubbub.wire import Deflate, Request
+from hubbub.server import Cause, Closed, Connection, Inbox, Phase
+from hubbub.wire import Deflate, HandshakeReader, Request
 
-__all__ = ["SOCKET", "WebSocketProtocol"]
+__all__ = ["WebSocketProtocol", "tickets"]
 
 native.active()  # or refuse to start: uvicorn imports this module when it does
 
-SOCKET = "hubbub.socket"  # key of the Socket in the scope's extensions
-NEVER = 1e9  # seconds: what stands for "no pings" in a field that is always a number
+WHOLE = 2**31  # bytes and lines of a request: uvicorn has read it already, within bounds of its own
+SORRY = b"Internal Server Error"  # the body of a 500
+PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
 
 Message = MutableMapping[str, Any]
+Scope = dict[str, Any]
+
+tickets = Tickets()
 
 
 class WebSocketProtocol(Connection):
     """For uvicorn's `ws` setting: `uvicorn app:app --ws hubbub.asgi:WebSocketProtocol`, or `uvicorn.run(..., ws=...)`.
 
     uvicorn's own settings are obeyed: `ws_max_size`, `ws_max_queue`, `ws_ping_interval`, `ws_ping_timeout` and
-    `ws_per_message_deflate`. For other bounds make a subclass and set `limits`, which then stand for all of them.
+    `ws_per_message_deflate`. For other bounds make a subclass and set `limits`, which then stand for all of them, but
+    for those of the handshake: uvicorn has read the request, and the application may take its time.
     """
 
     __slots__ = (
@@ -47,6 +53,8 @@ class WebSocketProtocol(Connection):
         "_server_state",
         "_stage",
         "_state",
+        "_ticket",
+        "_told",
         "_waiter",
     )
 
@@ -58,16 +66,20 @@ class WebSocketProtocol(Connection):
     """A hub whose statistics count all connections, not only those that have joined a channel."""
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
-        super().__init__(_context(type(self), config, server_state))
+        kind = type(self)
+        context = context_of(config, server_state, hub=kind.hub, limits=kind.limits, compression=kind.compression)
+        super().__init__(context)
         self._config = config
         self._server_state = server_state
         self._state = app_state
         self._stage = Stage.CONNECTING
+        self._ticket = Tickets.issue()
         self._inbox: Inbox[Message] = Inbox(self, self.context.limits)
+        self._told = False  # that the client is gone, or that the end has begun
         self._waiter: asyncio.Future[None] | None = None  # of `receive`
         self._drained: asyncio.Event | None = None  # of `send`
         self._response: Message | None = None  # how the application denies the connection
-        self._body = b""
+        self._body: list[bytes] = []
 
     # uvicorn's calls
 
@@ -75,25 +87,36 @@ class WebSocketProtocol(Connection):
         self._server_state.connections.add(self)
         self.context.start()
         super().connection_made(transport)
+        self._reader = HandshakeReader(WHOLE, WHOLE)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
+        upgraded = self._wire is not None
         super().connection_lost(exc)
+        if upgraded:
+            LOG.info("connection closed")
         self._wake()
         if not self.context.connections:
             self.context.stop()
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wake()
+
     def shutdown(self) -> None:
         """uvicorn stops."""
         if self.phase is Phase.OPEN:
-            self.socket.end(Closed(Cause.SHUTDOWN, 1001, "the server stops"))
+            self.socket.end(Closed(Cause.SHUTDOWN, 1012, ""))
+        elif self.phase is Phase.CLOSING and not self.outlet.clogged:
+            self.transport.close()  # our close frame is out, and there is no time for the client's
         else:
             self.refuse(503, "shutdown")
 
     # Connection's calls
 
     def requested(self, request: Request) -> None:
-        scope = self._scope(request)
+        extensions = {SOCKET: {"id": self._ticket}}
+        scope = scope_of(request, self._config, self.transport, self._state, extensions)
         self._put({"type": "websocket.connect"})
         task = self.context.loop.create_task(self._run(scope, request))
         self._server_state.tasks.add(task)
@@ -103,48 +126,63 @@ class WebSocketProtocol(Connection):
         kind = "text" if isinstance(data, str) else "bytes"
         self._put({"type": "websocket.receive", kind: data}, len(data))
 
+    def ending(self, closed: Closed) -> None:
+        self._tell(closed)
+
     def ended(self, closed: Closed) -> None:
-        code = closed.code if closed.code >= 1000 else 1006  # what was never upgraded ended with an HTTP status
-        self._put({"type": "websocket.disconnect", "code": code, "reason": closed.text})
+        self._tell(closed)
 
     def drained(self) -> None:
         self._wake()
 
+    def check(self, now: float) -> float | None:
+        if self.phase is Phase.DECIDING:
+            return None  # the application may take its time
+        return super().check(now)
+
     # The application
 
-    async def _run(self, scope: dict[str, Any], request: Request) -> None:
+    async def _run(self, scope: Scope, request: Request) -> None:
         async def send(message: Message) -> None:
-            await self._send(message, request)
+            await self._send(message, scope, request)
 
         try:
-            await self._config.loaded_app(scope, self._receive, send)
-        except Disconnected:
-            pass  # the client left while the application was sending
-        except Exception as error:
-            self.context.log.failure("the ASGI application raised", error)
-            self._fail_application()
-        except asyncio.CancelledError:
-            self._fail_application()
-            raise
+            result = await self._config.loaded_app(scope, self._receive, send)
+        except BaseException as error:  # a panic too must not leave a connection without an answer
+            self._raised(error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
         else:
-            if self._stage is Stage.OPEN:
-                self.socket.end(Closed(Cause.SERVER, 1000, ""))
-            elif self.phase is Phase.DECIDING:
-                self.context.log.failure(
-                    "refused a connection", Misuse("the ASGI application returned without an answer to the handshake")
-                )
-                self._fail_application()
+            self._returned(result)
+
+    def _raised(self, error: BaseException) -> None:
+        if isinstance(error, Disconnected) and self.phase is not Phase.DECIDING and not self.socket.is_open:
+            return  # the client left while the application was sending
+        self.context.log.failure("Exception in ASGI application", error)
+        self._fail_application()
+
+    def _returned(self, result: Any) -> None:
+        if self.phase is Phase.DECIDING:
+            LOG.error("ASGI callable returned without completing handshake.")
+            self._fail_application()
+        elif result is not None:
+            LOG.error("ASGI callable should return None, but returned '%s'.", result)
+        if self._stage is Stage.OPEN:
+            self.socket.end(Closed(Cause.SERVER, 1000, ""))
 
     def _fail_application(self) -> None:
         if self.phase is Phase.DECIDING:
             self.because(Closed(Cause.HANDLER_ERROR, 500, "the application failed"))
-            self.refuse(500, "application")
+            if self._response is not None:  # it has said with which status, and that is all there will be
+                self.deny(self._response["status"], "rejected", (), b"")
+            else:
+                self.refuse(500, "application", PLAIN, SORRY)
         elif self.phase is Phase.OPEN:
             self.socket.end(Closed(Cause.HANDLER_ERROR, 1011, "internal error"))
 
     async def _receive(self) -> Message:
         while not self._inbox:
-            if self.phase is Phase.LOST:
+            if self._told:
                 raise Disconnected("the client is gone, and the application was told")  # or it would wait for ever
             waiter = self._waiter
             if waiter is None or waiter.done():
@@ -152,7 +190,7 @@ class WebSocketProtocol(Connection):
             await asyncio.shield(waiter)
         return self._inbox.take()
 
-    async def _send(self, message: Message, request: Request) -> None:
+    async def _send(self, message: Message, scope: Scope, request: Request) -> None:
         stage = advance(self._stage, message["type"])
         if self.phase is not Phase.DECIDING and not self.socket.is_open:
             if message["type"] == CLOSE:
@@ -160,57 +198,98 @@ class WebSocketProtocol(Connection):
             raise Disconnected("the client is gone")
         match message["type"]:
             case conversation.ACCEPT:
-                self._accept(message, request)
+                await self._accept(message, scope, request)
             case conversation.SEND:
                 await self._write(message)
             case conversation.CLOSE:
-                self._close(message)
+                self._close(message, scope)
             case conversation.RESPONSE:
-                self._response = message
+                self._respond(message, scope)
             case _:
-                self._body += message.get("body", b"")
+                self._body.append(bytes(message.get("body", b"")))
                 if not message.get("more_body", False):
                     self._deny()
                     stage = Stage.CLOSED
         self._stage = stage
 
-    def _accept(self, message: Message, request: Request) -> None:
+    async def _accept(self, message: Message, scope: Scope, request: Request) -> None:
+        await self._empty()
         headers = [*self._server_state.default_headers, *message.get("headers", ())]
-        self.accept(request, message.get("subprotocol"), _texts(headers))
+        self.accept(request, message.get("subprotocol") or None, _texts(headers))
+        tickets.fill(self._ticket, self.socket)
+        LOG.info('%s - "WebSocket %s" [accepted]', client_of(scope), path_of(scope))
+        LOG.info("connection open")
         self._stage = Stage.OPEN
         self.begin()
+
+    async def _empty(self) -> None:
+        """Wait until the transport has sent what uvicorn answered before on this connection: an outlet that writes to
+        the descriptor itself must not overtake it."""
+        while left := self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(high=0)  # or we do not hear when it is empty
+            try:
+                async with asyncio.timeout(self.context.limits.backlog_timeout):
+                    await self._room()
+            except TimeoutError:
+                if self.transport.get_write_buffer_size() >= left:
+                    self.cut("stalled")
+        if self.phase is not Phase.DECIDING:
+            raise Disconnected("the client is gone")
 
     async def _write(self, message: Message) -> None:
         text: str | None = message.get("text")
         data: bytes | None = message.get("bytes")
-        if (text is None) == (data is None):
-            raise Misuse("websocket.send takes either text or bytes")
-        while self.outlet.tell_when_drained():  # backpressure: the client has not read what was sent before
-            if self._drained is None:
-                self._drained = asyncio.Event()
-            await self._drained.wait()
+        if text is None and data is None:
+            raise Misuse("websocket.send takes text or bytes")
+        while self.socket.is_open and self.outlet.tell_when_drained():  # the client has not read what was sent before
+            await self._room()
         if not self.socket.is_open:
             raise Disconnected("the client is gone")
-        self.socket.write(text if text is not None else data or b"")
+        self.socket.write(data if data is not None else text or "")
 
-    def _close(self, message: Message) -> None:
+    def _close(self, message: Message, scope: Scope) -> None:
         if self.phase is Phase.DECIDING:
+            LOG.info('%s - "WebSocket %s" 403', client_of(scope), path_of(scope))
             self.deny(403, "rejected", _texts(self._server_state.default_headers), b"")
         else:
             self.socket.close(message.get("code") or 1000, message.get("reason") or "")
 
-    def _deny(self) -> None:
-        assert self._response is not None
-        status = self._response["status"]
+    def _respond(self, message: Message, scope: Scope) -> None:
+        status = message["status"]
         if not 200 <= status <= 599:
             raise Misuse(f"a handshake is denied with a status from 200 to 599, not {status}")
+        LOG.info('%s - "WebSocket %s" %d', client_of(scope), path_of(scope), status)
+        self._response = message
+
+    def _deny(self) -> None:
+        assert self._response is not None
         headers = [*self._server_state.default_headers, *self._response.get("headers", ())]
-        self.deny(status, "rejected", _texts(headers), self._body)
+        self.deny(self._response["status"], "rejected", _texts(headers), b"".join(self._body))
+
+    # What wakes it
+
+    def _tell(self, closed: Closed) -> None:
+        """Let the application know of the end, once, as soon as it has begun."""
+        if self._told:
+            return
+        self._told = True
+        upgraded = closed.code >= 1000  # or it ended with an HTTP status
+        message: Message = {"type": "websocket.disconnect", "code": closed.code if upgraded else 1006}
+        if upgraded and (closed.text or closed.cause in (Cause.CLIENT, Cause.SERVER)):
+            message["reason"] = closed.text
+        self._put(message)
+        self._wake()
 
     def _put(self, message: Message, size: int = 0) -> None:
         self._inbox.put(message, size)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    async def _room(self) -> None:
+        """Wait for room, or for the end."""
+        if self._drained is None:
+            self._drained = asyncio.Event()
+        await self._drained.wait()
 
     def _wake(self) -> None:
         """Let `send` go on: there is room again, or no client any more."""
@@ -218,60 +297,6 @@ class WebSocketProtocol(Connection):
             self._drained.set()
             self._drained = None
 
-    def _scope(self, request: Request) -> dict[str, Any]:
-        root = self._config.root_path
-        raw = request.path.encode("ascii")
-        tls = self.transport.get_extra_info("sslcontext") is not None
-        return {
-            "type": "websocket",
-            "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
-            "http_version": "1.1",
-            "scheme": "wss" if tls else "ws",
-            "server": _address(self.transport.get_extra_info("sockname")),
-            "client": _address(request.peer),
-            "root_path": root,
-            "path": root + unquote(request.path),
-            "raw_path": root.encode("ascii") + raw,
-            "query_string": request.query.encode("ascii"),
-            "headers": [(name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers.pairs()],
-            "subprotocols": request.subprotocols,
-            "state": self._state.copy(),
-            "extensions": {"websocket.http.response": {}, SOCKET: {"socket": self.socket}},
-        }
-
 
 def _texts(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     return [(bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in headers]
-
-
-def _address(address: Any) -> tuple[str, int | None] | None:
-    """As ASGI wants it: host and port, or the path of a Unix socket and None."""
-    if isinstance(address, tuple):
-        host, port, *_ = cast("tuple[Any, ...]", address)
-        return str(host), int(port)
-    return (str(address), None) if address else None
-
-
-# What the connections of one uvicorn server share
-
-_contexts: WeakKeyDictionary[Any, Context] = WeakKeyDictionary()
-
-
-def _context(kind: type[WebSocketProtocol], config: Any, server_state: Any) -> Context:
-    context = _contexts.get(server_state)
-    loop = asyncio.get_running_loop()
-    if context is None or context.loop is not loop:
-        compression = kind.compression if config.ws_per_message_deflate else None
-        limits = kind.limits or _limits(config)
-        context = _contexts[server_state] = Context(hub=kind.hub, limits=limits, compression=compression, loop=loop)
-    return context
-
-
-def _limits(config: Any) -> Limits:
-    return Limits(
-        max_message_size=config.ws_max_size,
-        max_inbox=config.ws_max_queue,
-        max_inbox_size=config.ws_max_size,
-        ping_interval=config.ws_ping_interval or NEVER,
-        pong_timeout=config.ws_ping_timeout or NEVER,
-    )

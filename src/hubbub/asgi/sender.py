@@ -12,13 +12,26 @@ from typing import Any
 from hubbub.asgi.conversation import CLOSE, SEND
 from hubbub.hub import Counters, Outlet
 from hubbub.limits import Limits
-from hubbub.logs import logger
+from hubbub.logs import PeerLog, logger
 from hubbub.server import Closed, Socket
 from hubbub.wire import Opcode, split
 
-__all__ = ["Sender", "SentSocket"]
+__all__ = ["Sender", "SentSocket", "says_gone"]
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+# What servers and frameworks raise when the client is gone, or the endpoint has closed. The ASGI specification wants an
+# OSError for the first; these are the names and words of those that raise something else.
+GONE_NAMES = frozenset({"WebSocketDisconnect", "WebSocketDisconnected", "ClosedResourceError", "BrokenResourceError"})
+GONE_WORDS = (
+    "after sending 'websocket.close'",  # uvicorn
+    "once a close message has been sent",  # Starlette before 1.0
+    "state ASGIWebsocketState.CLOSED",  # hypercorn
+    "state ASGIWebsocketState.HTTPCLOSED",
+    "on a closed protocol",  # daphne
+)
+
+_log = PeerLog(Limits().max_log_rate)
 
 
 class Sender:
@@ -32,8 +45,14 @@ class Sender:
         self._sending: asyncio.Task[Any] | None = None
         self._loop = asyncio.get_running_loop()
         self.outlet: Outlet = Outlet(self, self, self._loop, limits, Counters())
+        self.socket: Socket = SentSocket(self, self.outlet)
         self.outlet.start(None, b"")
         task.add_done_callback(self._ended)
+
+    def end(self) -> None:
+        """The client is gone, or is given up: the socket is closed, and leaves every channel."""
+        self.socket.remember()
+        self.outlet.detach()
 
     # As a sink
 
@@ -57,10 +76,8 @@ class Sender:
         """The client does not read. All that ASGI offers is a close, behind what the server still holds."""
         if self._sending is not None:
             self._sending.cancel()
-        self.outlet.detach()
-        self._sending = self._loop.create_task(
-            self._attempt({"type": CLOSE, "code": 1008, "reason": f"the backlog passed its limit ({cause})"})
-        )
+        self.end()
+        self._sending = self._loop.create_task(self._goodbye(1008, f"the backlog passed its limit ({cause})"))
 
     def dropped(self, count: int) -> None:
         """Counted by the hub's statistics; an ASGI application has no callback for it."""
@@ -71,6 +88,8 @@ class Sender:
     def flushed(self) -> None:
         """The close frame was the last."""
 
+    # Sending
+
     async def _pump(self, data: bytes) -> None:
         for opcode, payload in split(data):
             if not await self._attempt(_message(opcode, payload)):
@@ -79,19 +98,43 @@ class Sender:
         self.outlet.resume()
 
     async def _attempt(self, message: dict[str, Any]) -> bool:
+        deadline = asyncio.timeout(self._limits.backlog_timeout)
         try:
-            async with asyncio.timeout(self._limits.backlog_timeout):
+            async with deadline:
                 await self._send(message)
-        except Exception as error:  # the client is gone, or does not read; whatever the server says it with
-            logger.debug("an ASGI server did not send: %r", error)
-            self.outlet.detach()
+        except asyncio.CancelledError:
+            self.end()
+            raise
+        except BaseException as error:
+            if deadline.expired():
+                await self._give_up("overflow", 1008, "took no message in time")
+            elif says_gone(error):
+                logger.debug("an ASGI server says that the client is gone: %r", error)
+                self.end()
+            else:
+                _log.failure("an ASGI server's send raised; the connection is closed", error)
+                await self._give_up("error", 1011, "internal error")
+                if isinstance(error, SystemExit | KeyboardInterrupt):
+                    raise
             return False
         return True
+
+    async def _give_up(self, drop: str, code: int, reason: str) -> None:
+        self.outlet.counters.drops[drop] += 1
+        self.end()
+        await self._goodbye(code, reason)
+
+    async def _goodbye(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(self._limits.backlog_timeout):
+                await self._send({"type": CLOSE, "code": code, "reason": reason})
+        except Exception as error:
+            logger.debug("an ASGI server did not close: %r", error)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         if self._sending is not None:
             self._sending.cancel()
-        self.outlet.detach()
+        self.end()
 
 
 class SentSocket(Socket):
@@ -102,6 +145,13 @@ class SentSocket(Socket):
     def ping(self) -> bool:
         """Always False: nothing is sent."""
         return False
+
+
+def says_gone(error: BaseException) -> bool:
+    """Whether what a `send` raised means that the client is gone or the endpoint has closed, and no mistake."""
+    if isinstance(error, OSError) or any(kind.__name__ in GONE_NAMES for kind in type(error).__mro__):
+        return True
+    return any(words in str(error) for words in GONE_WORDS)
 
 
 def _message(opcode: int, payload: bytes) -> dict[str, Any]:
