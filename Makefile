@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 # What is tested once more in pure Python: all that goes through connections, outlets and mailboxes.
 PURE_TESTS := tests/unit/hub tests/unit/server tests/attack tests/integration/test_channels.py \
-	tests/integration/test_handlers.py tests/integration/test_callbacks.py tests/integration/test_unix_sockets.py \
-	tests/integration/test_asgi.py tests/integration/test_asgi_channels.py tests/integration/test_timeouts.py \
-	tests/integration/test_transports.py tests/integration/test_supervision.py
+	tests/integration/test_handlers.py tests/integration/test_callbacks.py $(wildcard tests/integration/test_asgi*.py) \
+	tests/integration/test_unix_sockets.py tests/integration/test_timeouts.py tests/integration/test_transports.py \
+	tests/integration/test_supervision.py
 FUZZ_SECONDS ?= 60
 # What the compiled parts are made of: when one of these changes they are built again.
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.p[yx][xdi])

@@ -233,7 +233,7 @@ class WebSocketProtocol(Connection):
             except TimeoutError:
                 if self.transport.get_write_buffer_size() >= left:
                     self.cut("stalled")
-        if self.phase is not Phase.DECIDING:
+        if self.phase is not Phase.DECIDING or self.transport.is_closing():
             raise Disconnected("the client is gone")
 
     async def _write(self, message: Message) -> None:
