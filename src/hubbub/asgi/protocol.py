@@ -284,6 +284,7 @@ class WebSocketProtocol(Connection):
         self._inbox.put(message, size)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+            self.context.round.start()
 
     async def _room(self) -> None:
         """Wait for room, or for the end."""

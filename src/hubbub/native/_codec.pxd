@@ -21,5 +21,5 @@ cdef class Reader:
     cdef object inflater
     cdef bint reading
 
-    cdef int take(self, const uint8_t *data, size_t size, list received) except -1
+    cdef object take(self, const uint8_t *data, size_t size, size_t *at)
     cdef bint begun(self) noexcept

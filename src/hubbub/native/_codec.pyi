@@ -38,12 +38,15 @@ class Reader:
     def unfinished(self) -> bool:
         """Whether a frame or a message has begun and not ended."""
 
-    def read(self, data: Buffer, received: list[Received]) -> None:
+    def read(self, data: Buffer, received: list[Received], at: int = 0, most: int = ...) -> int:
         """Append what these bytes complete to `received`, up to and including a close frame.
 
         Args:
-            data: what one read brought; it may be overwritten after the call.
+            data: what came; it may be overwritten after the call.
+            at: where in it to begin.
+            most: how many messages and control frames to append at the most.
 
+        Returns: where in the data to go on; its size if all of it was taken in.
         Raises:
             PeerError: after everything that came before the fault was appended. Nothing may be read after it.
             Misuse: another thread is in this call.

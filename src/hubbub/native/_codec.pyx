@@ -16,6 +16,7 @@ __all__ = ["Encoded", "Reader", "mask", "read_head"]
 
 
 cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
     uint8_t *PyUnicode_1BYTE_DATA(object text)
 
@@ -143,25 +144,34 @@ cdef class Reader:
     cdef bint begun(self) noexcept:
         return self.parser.head_size != 0 or self.parser.unfinished is not NULL
 
-    def read(self, data, list received not None):
+    def read(self, data, list received not None, Py_ssize_t at=0, Py_ssize_t most=PY_SSIZE_T_MAX):
         cdef Py_buffer view
+        cdef size_t next
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            self.take(<const uint8_t *>view.buf, <size_t>view.len, received)
+            next = <size_t>max(0, min(at, view.len))
+            while most > 0 and next < <size_t>view.len:
+                event = self.take(<const uint8_t *>view.buf, <size_t>view.len, &next)
+                if event is None:
+                    break
+                received.append(event)
+                most -= 1
+                if type(event) is ReceivedClose:  # nothing after it is looked at
+                    break
+            return next
         finally:
             PyBuffer_Release(&view)
 
-    cdef int take(self, const uint8_t *data, size_t size, list received) except -1:
+    cdef object take(self, const uint8_t *data, size_t size, size_t *at):
+        """The next event; None if there is none, and then `at` is `size`."""
         with cython.critical_section(self):
             if self.reading:  # inflation lets other threads run, and what it is for must stay as it is
                 raise Misuse("a Reader is read by one thread at a time")
             self.reading = True
             try:
-                if size:
-                    take(self, data, size, received)
+                return take(self, data, size, at)
             finally:
                 self.reading = False
-        return 0
 
 
 def mask(data, bytes key not None):
@@ -205,26 +215,22 @@ cdef str lowered(const head_part *part):
     return out
 
 
-cdef int take(Reader reader, const uint8_t *data, size_t size, list received) except -1:
-    """Append what these bytes complete."""
+cdef object take(Reader reader, const uint8_t *data, size_t size, size_t *at):
     cdef codec_item item
     cdef codec_kind kind
-    cdef size_t at = 0
     while True:
-        kind = codec_next(&reader.parser, data, size, &at, &item)
+        kind = codec_next(&reader.parser, data, size, at, &item)
         if kind == CODEC_WHOLE:
-            received.append(whole(&item))
+            return whole(&item)
         elif kind == CODEC_MORE:
-            return 0
+            return None
         elif kind == CODEC_MESSAGE:
-            received.append(finish(reader))
+            return finish(reader)
         elif kind == CODEC_PIECE:
             piece = unmasked(item.data, item.size, item.key)
             add(reader, reader.inflater.inflate(piece, codec_room(&reader.parser)))
         elif kind == CODEC_CONTROL_FRAME:
-            received.append(control(&item))
-            if item.opcode != CODEC_PING and item.opcode != CODEC_PONG:
-                return 0  # nothing after a close frame is looked at
+            return control(&item)
         else:
             fail(item.fault)
 

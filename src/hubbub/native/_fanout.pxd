@@ -120,6 +120,7 @@ cdef extern from "turn.h" nogil:
         size_t count
     hb_turn *hb_turn_now()
     void hb_turn_begin(hb_turn *)
+    void hb_turn_hand_over(hb_turn *)
     void hb_turn_end(hb_turn *)
     void hb_turn_promise(hb_turn *, hb_shard *)
     void hb_turn_after_fork()
@@ -132,4 +133,5 @@ cdef class Turn:
     cdef hb_turn c
 
     cdef void begin(self) noexcept
+    cdef void hand_over(self) noexcept
     cdef void end(self) noexcept

@@ -247,6 +247,11 @@ cdef class Turn:
     cdef void begin(self) noexcept:
         hb_turn_begin(&self.c)
 
+    cdef void hand_over(self) noexcept:
+        if self.c.count:
+            with nogil:
+                hb_turn_hand_over(&self.c)
+
     cdef void end(self) noexcept:
         if not self.c.count:
             hb_turn_end(&self.c)

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 from hubbub.errors import PeerError
 from hubbub.native._codec import Reader
+from hubbub.rounds import Round
 from hubbub.wire.received import Received
 
-__all__ = ["Acceptor", "Reactor", "Transport"]
+__all__ = ["Acceptor", "Reactor", "Transport", "advance"]
 
 class Reading(Protocol):
     """What a Transport calls: asyncio's protocol, but for how bytes come in."""
@@ -24,24 +25,48 @@ class Reading(Protocol):
     def whole(self, data: str | bytes) -> None:
         """A read that was exactly one message: in place of `received` once `parse` was called."""
 
-    def parsed(self, received: list[Received], fault: PeerError | None) -> None:
-        """What any other read completed, and what was wrong behind it."""
+    def found(self, received: Received) -> bool:
+        """One of several things in any other read. Returns whether the next one is wanted now."""
+        ...
+
+    def fault(self, error: PeerError) -> None:
+        """What was wrong behind them; nothing follows."""
+
+    def keep(self, data: bytes) -> None:
+        """The rest of a read that nobody wanted, or for which there was no time. Reading is to be paused for it."""
+
+    def read_to_end(self, fresh: bool) -> None:
+        """Such a read was taken in whole. `fresh`: what is unfinished has begun in it."""
 
     def eof_received(self) -> bool | None: ...
     def connection_lost(self, exc: Exception | None) -> None: ...
 
+    phase: object
+    held: bool
+    """Whether nothing more is wanted now."""
+
+    def message(self, data: str | bytes) -> None:
+        """A message, in the phase in which `parse` says that it needs no look by `found`."""
+
+def advance(protocol: Reading, straight: object, reader: Reader, data: bytes, at: int, until: float) -> None:
+    """Give a protocol what these bytes complete, from there on: at least one thing, then until it wants no more or the
+    time, in seconds of the monotonic clock, is up. The rest goes to its `keep`, whatever it raises."""
+
 class Reactor:
-    """Waits for sockets, and lets those that are ready go on: 256 of them in a turn of the loop, for at most 2 ms.
+    """Waits for sockets, and lets those that are ready go on, for as long as the round of the loop has time.
 
     Args:
         buffer: the only read buffer, writable; a read takes what it holds at the most.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None: ...
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview, round: Round) -> None: ...
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
     def turn(self) -> None:
         """Serve what is ready. What it broadcasts meanwhile is handed to the writers together, at its end."""
+
+    def rest(self) -> None:
+        """Serve what an earlier turn had no time for."""
 
     def close(self) -> None:
         """Wait for nothing any more. Transports that are still open are closed when they are collected."""
@@ -70,8 +95,12 @@ class Transport(asyncio.Transport):
     Once an outlet has the descriptor, only the outlet writes; `write` is for answers before that.
     """
 
-    def parse(self, reader: Reader) -> None:
-        """Let the reader parse what comes from here on."""
+    def parse(self, reader: Reader | None, straight: object = None) -> None:
+        """Let the reader parse what comes from here on; None: hand over the bytes.
+
+        Args:
+            straight: while `phase` of the protocol is this, messages go straight to its `message`.
+        """
 
     def fileno(self) -> int:
         """The descriptor; -1 when it is closed."""

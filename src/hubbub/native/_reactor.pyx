@@ -7,6 +7,7 @@ All of it runs on the thread of its event loop.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EBADF, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport strerror
@@ -18,7 +19,7 @@ from hubbub.errors import PeerError
 from hubbub.native._codec cimport Reader
 from hubbub.native._fanout cimport Turn
 
-__all__ = ["Acceptor", "Reactor", "Transport"]
+__all__ = ["Acceptor", "Reactor", "Transport", "advance"]
 
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -76,14 +77,16 @@ cdef extern from "<unistd.h>" nogil:
 
 
 cdef enum:
-    AT_ONCE = 256  # events in one turn, for as long as
-    TURN_NS = 2000000
-    LOOKS = 16     # events between two looks at the clock
+    AT_ONCE = 256  # events asked for at once
+    SHARE_NS = 500000  # for one connection, before the others have their turn
     ACCEPTS = 32   # connections that come in, as one event
     READS = 4      # of one socket, while each fills the buffer
 
     BEYOND = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI  # behind what one read takes, the end or urgent data may wait
     GONE = -1      # no descriptor
+
+
+cdef double FOR_EVER = 1e9  # seconds
 
 
 cdef union address:
@@ -116,12 +119,16 @@ cdef class Reactor:
     cdef uint8_t *buffer
     cdef Py_ssize_t size
     cdef epoll_event events[AT_ONCE]
-    cdef int at, count  # in `events`: what one that raised left is still told
+    cdef int at, count  # in `events`: what there was no time for is told in the next round
+    cdef object round
+    cdef int64_t until  # when this round's time is up
+    cdef bint due       # a turn of its own is, for what is left
 
-    def __cinit__(self, loop, buffer):
+    def __cinit__(self, loop, buffer, round):
         cdef Py_buffer exported
         self.fd = GONE
         self.loop = loop
+        self.round = round
         self.view = memoryview(buffer)
         PyObject_GetBuffer(self.view, &exported, PyBUF_WRITABLE)
         self.buffer = <uint8_t *>exported.buf
@@ -145,29 +152,46 @@ cdef class Reactor:
             self.fd = GONE
 
     def turn(self):
+        """What the loop calls when there are events."""
+        if not self.due:  # else that turn, in the same round, will see them, too
+            self._turn()
+
+    def rest(self):
+        """The turn that is due in the next round."""
+        self.due = False
+        self._turn()
+
+    cdef _turn(self):
         cdef epoll_event *event
         cdef Source source
+        cdef int64_t began = now_ns()
+        self.until = began + <int64_t>(<double>self.round.left() * 1e9)
         if self.at == self.count:
             self.at = 0
             self.count = max(0, epoll_wait(self.fd, self.events, AT_ONCE, 0))
-        cdef int64_t end = now_ns() + TURN_NS
         self.posts.begin()
         try:
-            while self.at < self.count and (self.at % LOOKS or now_ns() < end):
+            while self.at < self.count:
                 event = &self.events[self.at]
                 self.at += 1
                 if event.data.fd < len(self.sources) and self.sources[event.data.fd] is not None:
                     source = <Source>self.sources[event.data.fd]
                     source.ready(event.events)
+                    if self.over():
+                        break
         finally:
             self.posts.end()
-            if self.at < self.count:
-                self.loop.call_soon(self.turn)
+            self.round.spend((now_ns() - began) / 1e9)
+            if self.at < self.count and not self.due:
+                self.due = True
+                self.loop.call_soon(self.rest)
+
+    cdef bint over(self):
+        return now_ns() >= self.until or self.round.closed
 
     cdef hand_over(self):
         """Let what was posted leave now, for more may come in this turn than mailboxes hold."""
-        self.posts.end()
-        self.posts.begin()
+        self.posts.hand_over()
 
     cdef bint knows(self, Source source) noexcept:
         return 0 <= source.fd < len(self.sources) and self.sources[source.fd] is source
@@ -225,6 +249,8 @@ cdef class Acceptor(Source):
                 if peer.ip.any.sa_family == AF_UNIX:
                     transport.path = unix_name(&peer.path, size)
                 transport.begin(self.reactor, self.make)
+                if self.reactor.over():
+                    return  # the others are told of again
             elif errno == EAGAIN:
                 return
             elif errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM, EBADF, EINVAL, ENOTSOCK):
@@ -238,6 +264,7 @@ cdef class Acceptor(Source):
 cdef class Transport(Source):
     cdef object protocol
     cdef Reader reader    # who parses what comes, if that is not the protocol
+    cdef object straight  # the protocol's phase in which messages need no look by `found`
     cdef bytearray unsent
     cdef address peer
     cdef object path      # or the name of a peer with a Unix socket, if it has one
@@ -303,35 +330,34 @@ cdef class Transport(Source):
                 return
             elif errno != EINTR:
                 return self._lose(failure())
-        self._watch()  # there is more: to be told of it again
+        if not self.paused:
+            self._watch()  # there is more: to be told of it again
 
-    cdef _deliver(self, ssize_t size):
+    cdef _deliver(self, Py_ssize_t size):
         if self.reader is None:
             self.protocol.received(self.reactor.view[:size])
             return
         cdef Reader reader = self.reader
-        cdef list received = []
+        cdef const uint8_t *data = self.reactor.buffer
+        cdef size_t at = 0
         cdef bint before = reader.begun()
-        fault = None
         try:
-            reader.take(self.reactor.buffer, <size_t>size, received)
-        except PeerError as error:
-            fault = error.with_traceback(None)
-            self.reader = None  # which has nothing more to read
-        if fault is None and not before and len(received) == 1 and not reader.begun():
-            event = received[0]
-            if type(event) is str or type(event) is bytes:
+            event = reader.take(data, <size_t>size, &at)
+            if at == <size_t>size and not before and is_message(event) and not reader.begun():
                 self.protocol.whole(event)
                 return
-        self.protocol.parsed(received, fault)
+        except PeerError as error:
+            self.protocol.fault(error.with_traceback(None))
+            return
+        deliver(self.protocol, self.straight, reader, event, data, <size_t>size, &at,
+                min(self.reactor.until, now_ns() + SHARE_NS))
 
-    def parse(self, Reader reader):
+    def parse(self, Reader reader, straight=None):  # or None: nobody can any more
         self.reader = reader
+        self.straight = straight
 
     def pause_reading(self):
-        if not self.paused:
-            self.paused = True
-            self._watch()
+        self.paused = True  # resuming asks to be told again, so that no event needs to be unasked for
 
     def resume_reading(self):
         if self.paused:
@@ -456,15 +482,57 @@ cdef class Transport(Source):
         return default
 
     cdef uint32_t _events(self):
-        cdef uint32_t events = EPOLLET
-        if not self.paused:
-            events |= EPOLLIN | EPOLLPRI | EPOLLRDHUP
+        cdef uint32_t events = EPOLLET | EPOLLIN | EPOLLPRI | EPOLLRDHUP
         if self.unsent is not None:
             events |= EPOLLOUT
         return events
 
     cdef _watch(self):
         self.reactor.change(self, self._events())
+
+
+def advance(protocol, straight, Reader reader not None, bytes data not None, Py_ssize_t at, double until):
+    cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(data)
+    cdef size_t next = <size_t>at, size = <size_t>PyBytes_GET_SIZE(data)
+    try:
+        event = reader.take(start, size, &next)
+    except PeerError as error:
+        protocol.fault(error.with_traceback(None))
+        return
+    deliver(protocol, straight, reader, event, start, size, &next, <int64_t>(min(until, FOR_EVER) * 1e9))
+
+
+cdef deliver(protocol, straight, Reader reader, event, const uint8_t *data, size_t size, size_t *at, int64_t until):
+    """This event and those behind it, until nobody wants more or the time is up. The rest is the protocol's to keep."""
+    cdef bint fresh = False, more
+    message = protocol.message
+    try:
+        while event is not None:
+            if not is_message(event):
+                more = protocol.found(event)
+            elif protocol.phase is straight:
+                fresh = True
+                message(event)
+                more = not protocol.held
+            else:
+                fresh = True
+                more = protocol.found(event)
+            if not more or at[0] == size or now_ns() >= until:
+                break
+            event = reader.take(data, size, at)
+    except PeerError as error:
+        at[0] = size  # nobody wants what follows
+        protocol.fault(error.with_traceback(None))
+        return
+    finally:  # whatever was raised
+        if at[0] < size:
+            protocol.keep(PyBytes_FromStringAndSize(<const char *>data + at[0], <Py_ssize_t>(size - at[0])))
+    if at[0] == size:
+        protocol.read_to_end(fresh)
+
+
+cdef inline bint is_message(event) noexcept:
+    return type(event) is str or type(event) is bytes
 
 
 cdef int64_t now_ns() noexcept:

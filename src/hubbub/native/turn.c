@@ -5,22 +5,28 @@
 #include "shard.h"
 #include "writers.h"
 
-enum { SENDS = 512 };  // of a turn's end, before the loop goes on: about two milliseconds. Writers do the rest
+enum { SENDS = 512 };  // of a turn, before the loop goes on: about two milliseconds. Writers do the rest
 
 static _Thread_local hb_turn *now;
 
 hb_turn *hb_turn_now(void) { return now; }
 
-void hb_turn_begin(hb_turn *turn) { now = turn; }
+void hb_turn_begin(hb_turn *turn) {
+    now = turn;
+    turn->left = SENDS;
+}
 
-void hb_turn_end(hb_turn *turn) {
-    now = NULL;
-    size_t left = SENDS;
+void hb_turn_hand_over(hb_turn *turn) {
     for (size_t i = 0; i < turn->count; i++) {
-        left -= hb_writers_hand_over(turn->shards[i]->writers, turn->shards[i], left);
+        turn->left -= hb_writers_hand_over(turn->shards[i]->writers, turn->shards[i], turn->left);
         hb_shard_drop(turn->shards[i]);
     }
     turn->count = 0;
+}
+
+void hb_turn_end(hb_turn *turn) {
+    now = NULL;
+    hb_turn_hand_over(turn);
 }
 
 void hb_turn_promise(hb_turn *turn, hb_shard *shard) {

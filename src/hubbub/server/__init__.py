@@ -4,10 +4,11 @@
 calls its Handler. `sweep.py` keeps time for all. `asgi` builds on `Connection`, `Context` and `Socket`.
 """
 
-from hubbub.server.connection import Connection, Phase
+from hubbub.server.connection import Connection
 from hubbub.server.context import Context, ServerStatistics
 from hubbub.server.handler import Handler
 from hubbub.server.inbox import Inbox
+from hubbub.server.phase import Phase
 from hubbub.server.run import event_loop, run
 from hubbub.server.server import DEFAULT_PORT, Server, serve
 from hubbub.server.socket import Cause, Closed, Link, Socket

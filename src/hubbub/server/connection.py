@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from enum import Enum
 from logging import INFO
 from typing import Any, cast
 
 from hubbub.errors import HandshakeError, PeerError, PolicyViolation
-from hubbub.hub import AnyOutlet, outlet_for
+from hubbub.hub import outlet_for
 from hubbub.server.context import Context
-from hubbub.server.deadlines import Deadlines, Due
+from hubbub.server.deadlines import Due
+from hubbub.server.intake import Intake
+from hubbub.server.phase import Phase
 from hubbub.server.socket import PING, Cause, Closed, Socket
 from hubbub.wire import (
     Close,
-    Event,
-    Failure,
     HandshakeReader,
-    Ping,
     Protocol,
-    Received,
     Request,
     accept,
     close,
     negotiate,
-    pong,
     refuse,
 )
 
@@ -39,76 +35,44 @@ NO_PONG = close(1011, "keepalive ping timeout")  # code and words of other serve
 EARLY = 64 * 1024  # bytes kept of a client that sends frames before it was accepted
 
 
-class Phase(Enum):
-    """Where a connection stands, as seen by the I/O. (The protocol's own states are `wire.State`.)"""
-
-    HANDSHAKE = "reading the request"
-    DECIDING = "the handler or application decides on it"
-    OPEN = "messages flow"
-    CLOSING = "our close frame is out, the peer's is awaited"
-    ENDING = "both have said goodbye: the last bytes leave"
-    FAILED = "refused or broken: the last bytes leave, whatever comes is thrown away"
-    LOST = "gone"
+# Asked for with every connection: members of an Enum take a while to look up.
+HANDSHAKE, DECIDING, OPEN = Phase.HANDSHAKE, Phase.DECIDING, Phase.OPEN
 
 
-# Asked for with every connection or read: members of an Enum take a while to look up.
-HANDSHAKE, DECIDING, OPEN, CLOSING = Phase.HANDSHAKE, Phase.DECIDING, Phase.OPEN, Phase.CLOSING
+class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
+    """One TCP, Unix or TLS connection. It is its own Intake and Deadlines: two objects less for each that idles.
 
-
-class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
-    """One TCP, Unix or TLS connection. It is its own Deadlines: one object less for each that idles.
-
-    It answers to the compiled transport, by `received`, `whole` and `parsed`, and to a loop's own as both kinds of
-    protocols: asyncio reads into the buffer that all connections share, and uvloop, which has such a buffer of its own,
-    hands over a copy of what it read, which is quicker there than to ask for ours.
+    It answers to the compiled transport, by `received` and by what Intake has for one that parses, and to a loop's own
+    as both kinds of protocols: asyncio reads into the buffer that all connections share, and uvloop, which has such a
+    buffer of its own, hands over a copy of what it read, which is quicker there than to ask for ours.
     """
 
     __slots__ = (
         "_early",
-        "_held",
-        "_rate",
         "_reader",
         "_refusal",
         "_since",
-        "_wire",
-        "context",
-        "due",
-        "outlet",
-        "phase",
         "reason",
         "socket",
-        "transport",
     )
 
-    transport: asyncio.Transport
-    outlet: AnyOutlet
     socket: Socket
     seen: float  # these three are of Deadlines: said again, for who checks types looks at one class at a time
     stalled: float
     unfinished: float
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
-        self.context: Context = context
-        self.phase: Phase = HANDSHAKE
-        self.due: int = 0  # the sweep's
+        super().__init__(context)
         self.reason: Closed | None = None  # why it ends, as soon as that is known
         self._reader: HandshakeReader | None = None
-        self._wire: Protocol | None = None
         self._early = b""
         self._refusal = ""
-        self._held = False  # not read, for those who build on it cannot keep up
         self._since = 0.0  # when the phase began
-        self._rate: tuple[int, int, int] | None = None  # the second, and messages and control frames in it
 
     # What those who build on it answer to
 
     def requested(self, request: Request) -> None:
         """An upgrade request is complete: call `accept` or `refuse`, now or later."""
-        raise NotImplementedError
-
-    def message(self, data: str | bytes) -> None:
-        """A whole message."""
         raise NotImplementedError
 
     def ending(self, closed: Closed) -> None:
@@ -142,7 +106,7 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
             max_message_size=limits.max_message_size, max_fragments=limits.max_fragments, agreed=agreed
         )
         if (parse := getattr(self.transport, "parse", None)) is not None:
-            parse(self._wire.reader)
+            parse(self._wire.reader, OPEN if self.straight else None)
         self.phase = OPEN
         self._since = self.seen = context.sweep.now
         context.upgraded += 1
@@ -156,8 +120,11 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         """Take in what the client sent before it was accepted."""
         early, self._early = self._early, b""
         if early:
-            self.transport.resume_reading()
             self.received(early)
+            if self.waits:  # what comes next is behind that
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
 
     def refuse(self, status: int, cause: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
         """Answer with an HTTP status instead of the upgrade, the cause as its `Error` header, and end it all."""
@@ -179,7 +146,7 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         self.because(Closed(Cause.REJECTED, status, text or cause))
         self._fail()
 
-    def fail(self, error: PeerError, cause: Cause = Cause.PROTOCOL_ERROR, reply: bytes = b"") -> None:
+    def fail(self, error: PeerError, cause: Cause = Cause.PROTOCOL_ERROR, *, reply: bytes = b"") -> None:
         """Close because of what the peer did."""
         self.context.failures[error.code] += 1
         self.context.log.write(INFO, "closing %s with %d: %s", self.peer(), error.code, error)
@@ -187,21 +154,6 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         self._enter(Phase.FAILED)
         if not self.outlet.finish(reply or close(error.code, str(error))):
             self.flushed()  # our close frame went before
-
-    def hold(self) -> None:
-        """Stop reading, so that the peer slows down. Its silence is not held against it."""
-        if not self._held and self.phase is Phase.OPEN:
-            self._held = True
-            self.context.paused += 1
-            self.transport.pause_reading()
-
-    def read_on(self) -> None:
-        """Read again after `hold`."""
-        if self._held:
-            self._held = False
-            self.seen = self.context.sweep.now
-            if self.phase is Phase.OPEN:
-                self.transport.resume_reading()
 
     def because(self, closed: Closed) -> None:
         """It ends, for that reason: the first one that is given stays."""
@@ -242,6 +194,8 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         self.received(data)
 
     def eof_received(self) -> bool:
+        if self.end_input():
+            return True
         if self.phase in (Phase.OPEN, Phase.DECIDING, Phase.HANDSHAKE):
             self.because(Closed(Cause.RESET, 1006, "the peer closed without a close frame"))
         if not hasattr(self, "outlet") or not self.outlet.clogged or not self.transport.can_write_eof():
@@ -255,6 +209,7 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         reached = self.phase is not Phase.HANDSHAKE and hasattr(self, "socket")
         upgraded = self._wire is not None
         self.phase = Phase.LOST
+        self.forget_input()
         if reached:
             self.socket.remember()
             self.outlet.detach()  # before anything else: the loop closes the descriptor next
@@ -286,30 +241,14 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         """Bytes from the peer; they may be overwritten after the call."""
         self.seen = self.context.sweep.now
         phase = self.phase
-        if phase is OPEN or phase is CLOSING:
-            assert self._wire is not None
-            self._events(self._wire.receive(data))
+        if phase is OPEN or phase is Phase.CLOSING:
+            self.take_in(data)
         elif phase is HANDSHAKE:
             self._handshake(data)
         elif phase is DECIDING:
             self._early += data
             if len(self._early) >= EARLY:
                 self.transport.pause_reading()
-
-    def whole(self, data: str | bytes) -> None:
-        """A read that was one message, where the transport has `Protocol.reader` read: the usual one, kept short."""
-        self.seen = self.context.sweep.now
-        if self.phase is OPEN and self.context.limits.max_message_rate is None:
-            self.message(data)
-        else:
-            self._events([data])
-
-    def parsed(self, received: list[Received], fault: PeerError | None) -> None:
-        """What any other read completed there, and what was wrong behind it."""
-        self.seen = self.context.sweep.now
-        if self.phase is OPEN or self.phase is CLOSING:
-            assert self._wire is not None
-            self._events(self._wire.complete(received, fault))
 
     def _handshake(self, data: bytes | memoryview) -> None:
         assert self._reader is not None
@@ -330,52 +269,9 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
         request.peer = self.peer()
         self.requested(request)
 
-    def _events(self, events: Iterable[Event]) -> None:
-        for event in events:
-            if type(event) is str or type(event) is bytes:
-                self.unfinished = 0.0  # what is unfinished after this read has begun in it
-                if self.context.limits.max_message_rate is not None and not self._within_rate(control=False):
-                    return
-                if self.phase is OPEN:
-                    self.message(event)
-            else:
-                self._control(event)
-            if self.phase is not OPEN and self.phase is not CLOSING:
-                return
-        assert self._wire is not None
-        if not self._wire.partial:
-            self.unfinished = 0.0
-        elif not self.unfinished:
-            self.unfinished = self.seen
-            self.context.sweep.at(self, self.seen + self.context.limits.message_timeout)
-
-    def _control(self, event: Event) -> None:
-        if isinstance(event, Failure):
-            self.fail(event.error, reply=event.reply)
-        elif isinstance(event, Close):
-            self._peer_closed(event)
-        elif self._within_rate(control=True) and isinstance(event, Ping):
-            self.context.pings += 1
-            self.outlet.control(pong(event.payload))
-
-    def _within_rate(self, *, control: bool) -> bool:
-        limits, second = self.context.limits, int(self.context.loop.time())
-        then, frames, controls = self._rate or (second, 0, 0)
-        if then != second:
-            frames = controls = 0
-        frames, controls = frames + 1, controls + control
-        self._rate = (second, frames, controls)
-        if limits.max_message_rate is not None and frames > limits.max_message_rate:
-            self.fail(PolicyViolation("too many messages in a second"))
-        elif limits.max_control_rate is not None and controls > limits.max_control_rate:
-            self.fail(PolicyViolation("too many control frames in a second"))
-        else:
-            return True
-        return False
-
     # The end
 
-    def _peer_closed(self, event: Close) -> None:
+    def peer_closed(self, event: Close) -> None:
         self.because(Closed(Cause.CLIENT, event.code, event.reason))
         self._enter(Phase.ENDING)
         if not (event.reply and self.outlet.finish(event.reply)):
@@ -387,7 +283,7 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
             self._wire.send_close(closed.code, closed.text)
             self.because(closed)
             self._enter(Phase.CLOSING)
-            self.transport.resume_reading()  # or the peer's answer is never seen
+            self.hear_the_answer()
 
     def cut(self, cause: str) -> None:
         """The outlet gave up."""
@@ -418,6 +314,7 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
     def _half_close(self) -> None:
         """Say that nothing more comes, and read on until the peer does the same or the sweep cuts it: a socket closed
         with bytes unread is reset, and the peer might never see our answer."""
+        self.forget_input()
         self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -458,7 +355,7 @@ class Connection(Deadlines, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def _check_open(self, now: float) -> float | None:
         limits = self.context.limits
-        if self._held:
+        if self.waits:
             self.excuse(now)
         due, again = self.judge(now, limits, self.transport.get_write_buffer_size())
         match due:

@@ -16,6 +16,7 @@ from hubbub import native
 from hubbub.hub import Counters, Hub
 from hubbub.limits import Limits
 from hubbub.logs import PeerLog, logger
+from hubbub.rounds import Round, round_of
 from hubbub.server.sweep import Sweep
 from hubbub.supervision import supervise
 from hubbub.wire import Deflate
@@ -71,6 +72,7 @@ class Context:
         self.limits = limits
         self.compression = compression
         self.loop = loop
+        self.round: Round = round_of(loop)
         self.counters: Counters = hub.counters if hub is not None else Counters()
         self.log: PeerLog = PeerLog(limits.max_log_rate)
         self.sweep: Sweep = Sweep(_tick(limits), loop.time)

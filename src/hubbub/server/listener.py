@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hubbub import native
 from hubbub.errors import Misuse
 from hubbub.logs import logger
+from hubbub.rounds import round_of
 
 if TYPE_CHECKING:
     from hubbub.native._reactor import Acceptor, Reactor
@@ -34,7 +35,7 @@ def reactor_for(loop: asyncio.AbstractEventLoop, buffer: memoryview) -> Reactor 
     """What reads plain sockets on that loop, into that buffer; None: nothing is compiled, and the loop reads them."""
     if _reactor is None:
         return None
-    reactor: Reactor = _reactor.Reactor(loop, buffer)
+    reactor: Reactor = _reactor.Reactor(loop, buffer, round_of(loop))
     return reactor
 
 

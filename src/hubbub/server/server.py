@@ -17,10 +17,10 @@ from hubbub.errors import Misuse
 from hubbub.hub import Hub
 from hubbub.limits import Limits
 from hubbub.logs import logger
-from hubbub.server.connection import Phase
 from hubbub.server.context import Context, ServerStatistics
 from hubbub.server.handler import Handler
 from hubbub.server.listener import Listener, bind_tcp, bind_unix, reactor_for
+from hubbub.server.phase import Phase
 from hubbub.server.session import Session
 from hubbub.server.settings import factory_of, hosts_of, path_of, sockets_of, tls_of
 from hubbub.server.socket import Cause, Closed

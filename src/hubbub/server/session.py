@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from typing import Any
 
 from hubbub.errors import Misuse, Reject
-from hubbub.server.connection import Connection, Phase
+from hubbub.server.connection import Connection
 from hubbub.server.context import Context
 from hubbub.server.handler import Handler
 from hubbub.server.inbox import Inbox
+from hubbub.server.phase import Phase
 from hubbub.server.socket import Cause, Closed
 from hubbub.wire import Request
 
@@ -155,6 +156,7 @@ class Session(Connection):
 
     def _start(self, run: Coroutine[Any, Any, None]) -> None:
         self._task = task = self.context.loop.create_task(run)
+        self.context.round.start()
         self.context.tasks.add(task)
         task.add_done_callback(self._finished)
 

@@ -102,28 +102,44 @@ class Protocol:
         A message is its `str` or `bytes` itself. `Close` and `Failure` are the last event; bytes after them are
         passed over. `data` may be overwritten after the call.
         """
-        if not self._listens:
-            return []
-        received: list[Received] = []
-        fault: PeerError | None = None
-        try:
-            self.reader.read(data, received)
-        except PeerError as error:
-            fault = error.with_traceback(None)  # its frames hold what was read, and one of them holds it: a cycle
-        return self.complete(received, fault)
-
-    def complete(self, received: list[Received], fault: PeerError | None) -> list[Event]:
-        """`receive`, for those who have let `reader` read: the events of one read, and what was wrong behind them."""
-        if not self._listens:
-            return []
-        events: list[Event] = received  # type: ignore[assignment]
-        if received and type(last := received[-1]) is ReceivedClose:
-            events[-1] = self._closed(last)
-        elif fault is not None:
-            reply = frames.close(fault.code, str(fault)) if self.state is State.OPEN else b""
-            self._move(Trigger.FAULT)
-            events.append(Failure(fault, reply))
+        events: list[Event] = []
+        data, at = bytes(data), 0
+        while at < len(data):
+            event, at = self.next(data, at)
+            if event is not None:
+                events.append(event)
         return events
+
+    def next(self, data: bytes, at: int) -> tuple[Event | None, int]:
+        """The first event that these bytes complete, and where in them to go on for the next one.
+
+        So nothing is made of a message, and nothing inflated, before it is asked for.
+
+        Args:
+            at: where to begin.
+        """
+        if not self._listens:
+            return None, len(data)
+        received: list[Received] = []
+        try:
+            at = self.reader.read(data, received, at, 1)
+        except PeerError as error:  # its frames hold what was read, and one of them holds it: a cycle
+            return self.fault(error.with_traceback(None)), len(data)
+        return (self.event(received[0]), at) if received else (None, len(data))
+
+    def event(self, received: Received) -> Event | None:
+        """What `reader` has found, where somebody else lets it read; None if it is too late for it."""
+        if not self._listens:
+            return None
+        return self._closed(received) if isinstance(received, ReceivedClose) else received
+
+    def fault(self, fault: PeerError) -> Event | None:
+        """What `reader` has raised there."""
+        if not self._listens:
+            return None
+        reply = frames.close(fault.code, str(fault)) if self.state is State.OPEN else b""
+        self._move(Trigger.FAULT)
+        return Failure(fault, reply)
 
     def receive_end(self) -> None:
         """The peer sends no more."""

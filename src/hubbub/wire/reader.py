@@ -10,6 +10,7 @@ number of its fragments or of the reads that brought them.
 from __future__ import annotations
 
 import codecs
+import sys
 
 from hubbub.errors import InvalidPayload, MessageTooBig, PolicyViolation, ProtocolError
 from hubbub.wire.deflate import INVALID, Agreed, Inflater
@@ -19,6 +20,7 @@ from hubbub.wire.received import NOT_UTF8, Ping, Pong, Received, ReceivedClose, 
 
 __all__ = ["Reader"]
 
+ALL = sys.maxsize  # as many as there are
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
@@ -72,22 +74,26 @@ class Reader:
         """Whether a frame or a message has begun and not ended."""
         return bool(self._head) or self._partial is not None or self._message is not None
 
-    def read(self, data: bytes | memoryview, received: list[Received]) -> None:
+    def read(self, data: bytes | memoryview, received: list[Received], at: int = 0, most: int = ALL) -> int:
         """Append what these bytes complete to `received`, up to and including a close frame.
 
         Args:
-            data: what one read brought; it may be overwritten after the call.
+            data: what came; it may be overwritten after the call.
+            at: where in it to begin.
+            most: how many messages and control frames to append at the most.
 
+        Returns: where in the data to go on; its size if all of it was taken in.
         Raises: PeerError: after everything that came before the fault was appended. Nothing may be read after it.
         """
         data = bytes(data)
-        at = 0
+        stop = len(received) + most
         if self._partial is not None:
-            at = self._resume(self._partial, data, received)
+            at += self._resume(self._partial, data[at : at + self._partial.left], received)
         elif self._head:
-            data, self._head = self._head + data, b""
+            head, self._head = self._head, b""
+            return self.read(head + data[at:], received, 0, most) + at - len(head)
         size = len(data)
-        while at < size and not (received and type(received[-1]) is ReceivedClose):
+        while at < size and len(received) < stop and not (received and type(received[-1]) is ReceivedClose):
             # The usual frame: a whole, short, unfragmented, uncompressed message.
             if self._message is None and data[at] in (0x81, 0x82) and at + 6 <= size:
                 length = data[at + 1] - 128
@@ -103,10 +109,11 @@ class Reader:
             begun = self._begin(data, at, size)
             if begun is None:
                 self._head = data[at:]
-                return
+                return size
             partial, at = begun
             self._partial = partial
             at += self._resume(partial, data[at : at + partial.left], received)
+        return at
 
     def _begin(self, data: bytes, at: int, size: int) -> tuple[_Partial, int] | None:
         """Judge a header as far as it has come. Returns the frame and where its payload begins; None for not yet."""

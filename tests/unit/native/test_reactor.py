@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 import hubbub
 from hubbub.native import compiled
+from hubbub.rounds import round_of
 from support.client import encode
 from support.outlets import PairSocket
 from support.serving import until
@@ -37,6 +39,7 @@ class Recording:
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.on_read: Callable[[], object] = lambda: None
+        self.wants = True
         self.transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
@@ -51,8 +54,28 @@ class Recording:
         self.told.append(data)
         self.on_read()
 
-    def parsed(self, received: list[Any], fault: Exception | None) -> None:
-        self.told.append((received, fault and str(fault)))
+    phase = "some"
+    held = False
+
+    def message(self, data: str | bytes) -> None:
+        self.told.append(("message", data))
+        self.on_read()
+
+    def found(self, received: Any) -> bool:
+        self.told.append(("found", received))
+        self.on_read()
+        return self.wants
+
+    def fault(self, error: Exception) -> None:
+        self.told.append(("fault", str(error)))
+        self.transport.parse(None)
+
+    def keep(self, data: bytes) -> None:
+        self.told.append(("keep", data))
+        self.transport.pause_reading()
+
+    def read_to_end(self, fresh: bool) -> None:
+        self.told.append("read")
 
     def pause_writing(self) -> None:
         self.told.append("pause")
@@ -85,7 +108,8 @@ class Place:
         self.failures: list[OSError] = []
         self.clients: list[socket.socket] = []
         self.make: Callable[[], Any] = Recording
-        self.reactor = reactor.Reactor(asyncio.get_running_loop(), memoryview(bytearray(SIZE)))
+        loop = asyncio.get_running_loop()
+        self.reactor = reactor.Reactor(loop, memoryview(bytearray(SIZE)), round_of(loop))
         self.acceptor = reactor.Acceptor(self.reactor, listening.fileno(), self._make, self.failures.append)
         self.acceptor.start()
 
@@ -326,6 +350,32 @@ async def test_who_was_closed_in_this_turn_hears_nothing_more_of_it(place: Place
     assert [protocol.data for _, protocol in clients].count(b"x") == 1
 
 
+async def test_a_loop_goes_round_once_for_a_turn_whatever_is_left(place: Place) -> None:
+    """What one round has no time for is left to the next: the loop has its own things to do in between."""
+    clients = [await place.connect() for _ in range(8)]
+    heard: list[int] = []
+    rounds = 0
+
+    def count_rounds() -> None:
+        nonlocal rounds
+        rounds += 1
+        if len(heard) < len(clients):
+            asyncio.get_running_loop().call_soon(count_rounds)
+
+    for number, (client, protocol) in enumerate(clients):
+
+        def hear(number: int = number) -> None:
+            heard.append(number)
+            time.sleep(0.003)  # more than a round has
+
+        protocol.on_read = hear
+        client.sendall(b"x")
+    count_rounds()
+    await until(lambda: len(heard) == len(clients))
+    assert rounds >= len(clients)
+    assert sorted(heard) == list(range(len(clients)))
+
+
 async def test_a_number_that_was_given_to_another_socket_is_left_alone(place: Place) -> None:
     (client, protocol), strangers = await place.connect(), []
     number = protocol.transport.fileno()
@@ -349,20 +399,33 @@ async def test_messages_are_parsed_and_a_fault_ends_that(place: Place) -> None:
     client, protocol = await place.connect()
     protocol.transport.parse(codec.Reader(max_message_size=1000, max_fragments=4, agreed=None))
 
-    async def told(data: bytes) -> Any:
+    async def told(data: bytes) -> list[Any]:
         count = len(protocol.told)
         client.sendall(data)
         await until(lambda: len(protocol.told) > count)
-        return protocol.told[-1]
+        return protocol.told[count:]
 
-    assert await told(encode(1, b"one")) == "one"
-    assert await told(encode(2, b"two")) == b"two"
-    assert await told(encode(1, b"a") + encode(1, b"b")) == (["a", "b"], None)
+    assert await told(encode(1, b"one")) == ["one"]
+    assert await told(encode(2, b"two")) == [b"two"]
+    assert await told(encode(1, b"a") + encode(1, b"b")) == [("found", "a"), ("found", "b"), "read"]
     half = encode(2, b"begun in one read, ended in the next")
-    assert await told(half[:9]) == ([], None)
-    assert await told(half[9:]) == ([b"begun in one read, ended in the next"], None)
-    assert await told(encode(1, b"c") + b"\xf1\x80") == (["c"], "a reserved bit is set")
-    assert await told(b"\xf1\x80") == b"\xf1\x80"  # bytes again, for nobody can parse them
+    assert await told(half[:9]) == ["read"]
+    assert await told(half[9:]) == [("found", b"begun in one read, ended in the next"), "read"]
+    assert (await told(encode(1, b"c") + b"\xf1\x80"))[:2] == [("found", "c"), ("fault", "a reserved bit is set")]
+    assert await told(b"\xf1\x80") == [b"\xf1\x80"]  # bytes again, for nobody can parse them
+
+
+async def test_what_nobody_wants_now_is_kept_and_reading_waits_for_it(place: Place) -> None:
+    client, protocol = await place.connect()
+    protocol.transport.parse(codec.Reader(max_message_size=1000, max_fragments=4, agreed=None))
+    protocol.wants = False
+    rest = encode(1, b"b") + b"\x81"
+    client.sendall(encode(1, b"a") + rest)
+    await until(lambda: ("keep", rest) in protocol.told)
+    client.sendall(b"\x80")
+    assert protocol.told == ["made", ("found", "a"), ("keep", rest)]
+    protocol.transport.resume_reading()  # `rest` was taken in elsewhere
+    await until(lambda: protocol.told[-1] != ("keep", rest))
 
 
 @pytest.mark.parametrize(
