@@ -42,9 +42,9 @@ class Limits:
     seconds. At the limit: close 1008."""
     max_inbox: int = 64
     """Messages that wait for one connection's asynchronous handler. At the limit the connection is not
-    read until the handler catches up; what the read in hand still holds is kept."""
+    read until the handler catches up; what the read in hand still holds stays unparsed meanwhile."""
     max_inbox_size: int = MIB
-    """Bytes of the same, with the same behaviour."""
+    """Bytes of the same, besides one message that passes the limit, with the same behaviour."""
 
     # The handshake
     max_headers: int = 64

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from hubbub import native
 from support.client import HEAD, KEY, RawClient, encode
 from support.target import MIB, attacked
 
@@ -110,7 +111,8 @@ async def test_many_slow_requests_are_bounded_and_cut() -> None:
 
 async def test_what_comes_before_the_handshake_is_decided_is_bounded_and_kept() -> None:
     message = b"early" * 2000
-    async with attacked(most=12 * MIB) as target:
+    # of each client 64 KiB come before; and afterwards uvloop's own transports bring 250 KiB with one read
+    async with attacked(most=(12 if native.active() else 30) * MIB) as target:
         clients = [await RawClient.dial(target.port) for _ in range(50)]
         for client in clients:
             client.send(HEAD.format(path="/late").encode() + b"\r\n" + encode(2, message) * 100)

@@ -25,7 +25,7 @@ class Source(Protocol):
 class Inbox(Generic[Item]):
     """Items in order of arrival. When it is full the source is held; when it is half empty, it is read on.
 
-    Nothing is refused: what the read in hand still brings is kept beyond the bounds.
+    Nothing is refused: the item that fills it is kept, and the source brings no other until it is read on.
     """
 
     __slots__ = ("_items", "_limits", "_size", "_source")
