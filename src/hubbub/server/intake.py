@@ -1,7 +1,7 @@
 """What comes from a peer, message after message, as long as the loop's round has time and somebody wants it.
 
-What does not come to that is kept as it came, unparsed and compressed, and the peer is not read meanwhile. So at the most
-one read waits for each connection: 64 KiB, and some 250 where uvloop's own transport reads.
+What does not come to that is kept as it came, unparsed and compressed, and the peer is not read meanwhile. So one read
+at the most waits for each connection: 64 KiB, and some 250 where uvloop's own transport reads.
 """
 
 from __future__ import annotations
