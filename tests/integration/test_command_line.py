@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,14 @@ def test_it_says_its_version() -> None:
         (["serve", "fastapi_chat:app", "--ssl-keyfile", "chat.py"], "goes with --ssl-certfile"),
         (["serve", "chat:Chat", "--ssl-certfile", "chat.py"], "chat.py alone: no certificate"),
         (["serve", "chat:Chat", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1:4545"),
+        (["serve", "fastapi_chat:app", "--host", "192.0.2.1"], "0.0.0.0 is all of its IPv4"),
+        (["serve", "chat:Chat", "--host", ""], "'0.0.0.0' for all of IPv4"),
+        (["serve", "fastapi_chat:app", "--host", ""], "'0.0.0.0' for all of IPv4"),
+        (["serve", "chat:Chat", "--uds", ""], "uds is empty"),
+        (["serve", "fastapi_chat:app", "--uds", ""], "uds is empty"),
+        (["serve", "fastapi_chat:app", "--uds", "/missing/x.sock"], "its folder has to be made first"),
+        (["serve", "chat:Chat", "--uds", "x.sock", "--uds-mode", "888"], "three octal digits"),
+        (["serve", "fastapi_chat:app", "--uds", "x.sock", "--uds-mode", "rw"], "three octal digits"),
         (["connect", "127.0.0.1:1"], "cannot connect"),
         (["connect", "http://127.0.0.1"], "isn't a valid URI"),
         (["connect", "ws://127.0.0.1:1", "--header", "nonsense"], "Name: value"),
@@ -90,6 +99,86 @@ def test_mistakes_are_answered_with_what_to_do(arguments: list[str], complaint: 
     text = " ".join((done.stdout + done.stderr).replace("│", " ").split())
     assert complaint in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("command", [["serve", "chat:Chat"], ["serve", "fastapi_chat:app"], ["demo"]])
+def test_a_port_in_use_is_answered_with_what_to_do(command: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run(*command, HUBBUB_PORT=str(port))
+    assert done.returncode != 0
+    expected = (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use: stop the program that does, or choose another"
+    )
+    assert done.stderr.strip() == f"hubbub: {expected}"
+
+
+KUBERNETES = {
+    "HUBBUB_PORT": "tcp://10.0.0.1:4545",
+    "HUBBUB_SERVICE_HOST": "10.0.0.1",
+    "HUBBUB_SERVICE_PORT": "4545",
+    "HUBBUB_SERVICE_PORT_HTTP": "4545",
+    "HUBBUB_PORT_4545_TCP": "tcp://10.0.0.1:4545",
+    "HUBBUB_PORT_4545_TCP_PROTO": "tcp",
+    "HUBBUB_PORT_4545_TCP_PORT": "4545",
+    "HUBBUB_PORT_4545_TCP_ADDR": "10.0.0.1",
+}
+
+
+def test_no_option_but_the_port_has_a_variable_of_the_form_that_kubernetes_sets() -> None:
+    commands = get_command(app).commands.values()  # type: ignore[attr-defined]
+    variables = {str(parameter.envvar) for command in commands for parameter in command.params}
+    assert variables & KUBERNETES.keys() == {"HUBBUB_PORT"}
+    # nor that of a service whose name begins alike, such as hubbub-load
+    assert not [name for name in variables - {"HUBBUB_PORT"} if re.search(r"_(PORT|SERVICE_HOST|PORT_\w+_TCP)$", name)]
+
+
+@pytest.mark.parametrize("target", ["chat:Chat", "fastapi_chat:app"])
+async def test_what_kubernetes_sets_for_a_service_of_this_name_stops_no_start(target: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"  # for the port that is left is one that others may have
+    async with running(
+        [*HUBBUB, "serve", target, "--uds", str(path)], cwd=EXAMPLES, env=KUBERNETES, stderr=asyncio.subprocess.PIPE
+    ) as server:
+        await listening_line(server)
+        server.terminate()
+        _, errors = await asyncio.wait_for(server.communicate(), 10)
+        assert server.returncode == 0
+    (line,) = errors.decode().splitlines()
+    assert line.startswith("hubbub: HUBBUB_PORT=tcp://10.0.0.1:4545 is no port, but what Kubernetes sets")
+
+
+async def listening_line(server: asyncio.subprocess.Process) -> str:
+    assert server.stdout is not None
+    async with asyncio.timeout(20):
+        while True:
+            line = (await server.stdout.readline()).decode()
+            assert line, "the server ended"
+            if "listening on" in line:
+                return line.rstrip("\n")
+
+
+@pytest.mark.parametrize("target", ["chat:Chat", "fastapi_chat:app"])
+async def test_where_there_is_no_terminal_each_record_is_one_line_with_its_date(target: str, tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 8)
+    folder.mkdir()
+    path = folder / "x.sock"
+    dated = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+ (hubbub|uvicorn): \S.*")
+    async with running([*HUBBUB, "serve", target, "--uds", str(path)], cwd=EXAMPLES) as server:
+        line = await listening_line(server)
+        assert f"INFO hubbub: listening on unix:{path} (" in line  # not wrapped at 80 columns
+        server.terminate()
+        out, _ = await asyncio.wait_for(server.communicate(), 10)
+    lines = [line, *out.decode().splitlines()]
+    assert all(dated.fullmatch(line) for line in lines)
+    assert any("uvicorn: " in line for line in lines) == (target == "fastapi_chat:app")
+    shown = run("doctor").stdout
+    for word in line.rpartition("(")[2].rstrip(")").split(", "):  # what the start says, doctor says, too
+        assert word in shown
+
+
+def test_doctor_wraps_nothing_where_there_is_no_terminal() -> None:
+    done = run("doctor", HUBBUB_NATIVE="0", COLUMNS="40")
+    assert any("pure Python: HUBBUB_NATIVE=0 says so" in line for line in done.stdout.splitlines())
 
 
 def test_a_module_that_imports_what_is_missing_is_not_missing_itself(tmp_path: Path) -> None:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shlex
+import shutil
 import socket
 import stat
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +20,31 @@ import pytest
 import hubbub
 from hubbub.server.listener import bind_unix
 from support.client import HEAD, RawClient
-from support.serving import Echo, serving
+from support.processes import running
+from support.serving import Echo, serving, until
 
 BOTH_LOOPS = True
+
+
+ROOT = Path(__file__).parents[2]
+NOBODY = 65534
+AS_SOMEBODY_ELSE = """
+import os, socket, sys
+os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
+with socket.socket(socket.AF_UNIX) as client:
+    client.connect(sys.argv[1])
+    client.sendall(sys.argv[3].encode())
+    print(client.recv(100).decode().split("\\r\\n")[0])
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """As systemd's RuntimeDirectory makes it."""
+    made = Path(tempfile.mkdtemp(prefix="hubbub-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.mark.parametrize(("settings", "expected"), [({}, 0o666), ({"uds_mode": 0o660}, 0o660)])
@@ -31,6 +59,45 @@ async def test_the_file_has_the_mode_that_one_chooses_whatever_the_umask(
                 assert stat.S_IMODE(path.stat().st_mode) == expected
         finally:
             os.umask(before)
+
+
+def connect_as(user: int, path: Path, attempt: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", AS_SOMEBODY_ELSE, str(path), str(user), attempt],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    ).stdout.strip()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be two users")
+@pytest.mark.parametrize("target", ["chat:Chat", "fastapi_chat:app"])
+async def test_a_proxy_of_another_user_connects_as_the_deployment_page_says(target: str, folder: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    (line,) = re.findall(r"^ExecStart=\S+/hubbub (.+)$", page, re.MULTILINE)
+    (proxied,) = set(re.findall(r"http://unix:([^;]+);", page))
+    assert proxied in line
+    path = folder / Path(proxied).name
+    command = [argument.replace(proxied, str(path)).replace("chat:Chat", target) for argument in shlex.split(line)]
+    attempt = HEAD.format(path="/" if target == "chat:Chat" else "/rooms/a") + "\r\n"
+    for options, answer in (([], "HTTP/1.1 101 Switching Protocols"), (["--uds-mode", "600"], "")):
+        async with running(
+            [sys.executable, "-m", "hubbub", *command, *options],
+            cwd=ROOT / "examples",
+            stderr=asyncio.subprocess.STDOUT,
+        ) as server:
+            assert server.stdout is not None
+            await until(lambda: path.exists() and listening(path), 20)
+            assert await asyncio.to_thread(connect_as, NOBODY, path, attempt) == answer
+            server.terminate()
+            assert await asyncio.wait_for(server.wait(), 10) == 0
+            assert not path.exists()
+
+
+def listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 async def test_a_server_that_stops_leaves_the_file_of_its_successor(tmp_path: Path) -> None:

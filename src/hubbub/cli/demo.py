@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 
 from hubbub.cli.options import Host, LogLevel, Port, set_up_logging
+from hubbub.server.listener import bind_tcp
 
 __all__ = ["demo"]
 
-out: Console = Console(highlight=False)
+out: Console = Console(highlight=False, soft_wrap=True)
 
 
 def demo(
@@ -31,6 +32,9 @@ def demo(
     """
     set_up_logging(log_level)
     from hubbub.demo import serve
+
+    for bound in bind_tcp(host, port):  # or say why not, and what to do
+        bound.close()
 
     def started(port: int) -> None:
         shown = f"http://{'127.0.0.1' if host in ('', '0.0.0.0', '::') else host}:{port}"  # noqa: S104

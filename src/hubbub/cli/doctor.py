@@ -25,6 +25,7 @@ from hubbub.server import event_loop
 __all__ = ["Finding", "doctor", "findings"]
 
 ENOUGH_DESCRIPTORS = 65_536  # each connection takes one; what NATS allows by default
+UNWRAPPED = 1000  # columns: a finding is one line where there is no terminal
 ENOUGH_BACKLOG = 4096  # what the listener asks for
 
 
@@ -68,7 +69,7 @@ def doctor(
             table.add_row(mark, f"[bold]{finding.name}[/]", finding.value)
             if finding.advice:
                 table.add_row("", "", f"[yellow]{finding.advice}[/]")
-        Console(highlight=False).print(table)
+        Console(highlight=False, width=None if sys.stdout.isatty() else UNWRAPPED).print(table)
 
 
 def _event_loop() -> Finding:

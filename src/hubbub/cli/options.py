@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import logging.config
 import os
 import sys
 from dataclasses import fields
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.logging import RichHandler
 
 from hubbub import Limits, Misuse
+from hubbub.logs import PLAIN, printable
 
 __all__ = [
     "Host",
@@ -22,9 +23,11 @@ __all__ = [
     "Port",
     "by_line",
     "load",
+    "pass_over_kubernetes",
     "set_up_logging",
     "to_headers",
     "to_limits",
+    "to_mode",
     "version",
 ]
 
@@ -48,14 +51,52 @@ def version() -> str:
     return metadata.version("hubbub")
 
 
-def set_up_logging(level: str) -> None:
-    """Log to the terminal. Raises: typer.BadParameter: no such level."""
-    names = logging.getLevelNamesMapping()
-    if level.upper() not in names:
+def set_up_logging(level: str) -> dict[str, Any]:
+    """Log to stdout: in colours on a terminal, else a plain line for each record, with date and time.
+
+    Returns: the settings, for processes that set theirs up anew. Raises: typer.BadParameter: no such level.
+    """
+    if level.upper() not in logging.getLevelNamesMapping():
         raise typer.BadParameter(f"no log level {level!r}: choose debug, info, warning or error")
-    handler = RichHandler(show_path=False, log_time_format="[%X]", omit_repeated_times=False)
-    logging.basicConfig(level=names[level.upper()], format="%(message)s", handlers=[handler])
-    logging.getLogger("uvicorn.error").name = "uvicorn"
+    handler: dict[str, Any] = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}
+    shape = PLAIN
+    if sys.stdout.isatty():
+        handler = {"class": "rich.logging.RichHandler", "show_path": False, "omit_repeated_times": False}
+        handler["log_time_format"], shape = "[%X]", "%(message)s"
+    settings: dict[str, Any] = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"lines": {"format": shape}},
+        "handlers": {"screen": {"formatter": "lines", **handler}},
+        "root": {"level": level.upper(), "handlers": ["screen"]},
+    }
+    logging.config.dictConfig(settings)
+    logging.getLogger("uvicorn.error").name = "uvicorn"  # most of what it says is no error
+    return settings
+
+
+def pass_over_kubernetes() -> None:
+    """Forget the variable that Kubernetes sets in every pod beside a service named "hubbub", and say so.
+
+    Of those that it sets (HUBBUB_PORT, HUBBUB_SERVICE_HOST, HUBBUB_PORT_4545_TCP ...) only this one has the name of an
+    option.
+    """
+    if "://" in (address := os.environ.get("HUBBUB_PORT", "")):
+        del os.environ["HUBBUB_PORT"]
+        typer.echo(
+            f"hubbub: HUBBUB_PORT={printable(address)} is no port, but what Kubernetes sets: passed over", err=True
+        )
+
+
+def to_mode(octal: str) -> int:
+    """Permissions of a file. Raises: typer.BadParameter."""
+    try:
+        mode = int(octal, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:
+        raise typer.BadParameter(f"permissions are three octal digits, such as 660, not {octal!r}")
+    return mode
 
 
 def load(target: str) -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _reactor: Any = native.compiled("_reactor")
 
-__all__ = ["Listener", "bind_tcp", "bind_unix", "reactor_for"]
+__all__ = ["Listener", "SocketFile", "bind_tcp", "bind_unix", "reactor_for"]
 
 BACKLOG = 4096  # connections that the kernel completes before we accept them; it caps this at net.core.somaxconn
 ACCEPTS = 1  # in a turn of asyncio's loop, which without descriptors logs, and comes back, once for each of them
@@ -125,6 +125,21 @@ def _identity(path: str) -> tuple[int, int]:
     """Which file it is, whatever its name. Raises: OSError."""
     found = os.stat(path)
     return found.st_dev, found.st_ino
+
+
+class SocketFile:
+    """The file of a Unix socket that we have just bound. Raises: OSError: it is gone already."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._identity = _identity(path)
+
+    def remove(self) -> None:
+        """Remove it, unless it is a successor's. To be called while the socket is open: no hubbub replaces the file of
+        a server that listens, and no other file can have the number of one that is in use."""
+        with contextlib.suppress(OSError):
+            if _identity(self._path) == self._identity:
+                os.unlink(self._path)
 
 
 _ADVICE = {
@@ -237,20 +252,14 @@ class Listener:
         return accepts and not poll.poll(0)
 
     def close(self) -> None:
-        """Stop accepting.
-
-        The file of a Unix socket goes first: while we listen no other server replaces it, and no other file can have
-        its number.
-        """
-        if self._file is not None and self._path is not None:
-            with contextlib.suppress(OSError):
-                if _identity(self._path) == self._file:  # else a successor's
-                    os.unlink(self._path)
+        """Stop accepting."""
+        if self._file is not None:
+            self._file.remove()
         self._stop()
 
-    def _own_file(self) -> tuple[int, int] | None:
-        """Which file is to be removed at the end: that of a Unix socket of our own making."""
-        return None if self._path is None or self._bind is None else _identity(self._path)
+    def _own_file(self) -> SocketFile | None:
+        """The file of a Unix socket of our own making, which goes with it."""
+        return None if self._path is None or self._bind is None else SocketFile(self._path)
 
     def _stop(self) -> None:
         if self._server is not None:
