@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import struct
 from collections.abc import AsyncIterator, Generator
 from typing import Any
@@ -291,3 +293,30 @@ async def test_a_callback_cancelled_before_its_first_step_holds_up_nothing(at: s
         client.kill()
         await until(lambda: handler.everyone[0].ends)
         await until(lambda: not server.statistics().connections)
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("at", ["handshake", "message"])
+async def test_a_log_that_fails_costs_nobody_else_and_holds_up_nothing(at: str, later: bool) -> None:
+    def broken(record: logging.LogRecord) -> bool:
+        raise OSError("no space left on the device")
+
+    handler = Raising.fresh(at=at, later=later, error=Panic())
+    logger = logging.getLogger("hubbub")
+    async with serving(handler) as server:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        good = await RawClient.connect(server.port)
+        logger.addFilter(broken)
+        try:
+            bad = await RawClient.dial(server.port)
+            bad.send(HEAD.format(path="/").encode() + b"\r\n" + encode(1, b"boom"))
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                await asyncio.wait_for(bad.reader.read(), 0.3)
+            bad.kill()
+            await until(lambda: handler.everyone[1].ends)
+            await until(lambda: server.statistics().connections == 1)
+        finally:
+            logger.removeFilter(broken)
+        good.text("echo")
+        assert await good.read() == "echo"
+        assert len(handler.everyone[1].ends) == 1

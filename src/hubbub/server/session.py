@@ -84,8 +84,10 @@ class Session(Connection):
                 return self.deny(error.status, "rejected", (("Error", error.reason), *error.headers), b"", error.reason)
             except Exception as misuse:  # headers that may not be sent
                 error = misuse
-        self._unanswered()
-        self._tell("handshake", error)
+        try:
+            self._tell("handshake", error)
+        finally:
+            self._unanswered()
 
     def _unanswered(self) -> None:
         """The handshake is over: refused by our mistake, unless it was answered."""
@@ -144,9 +146,11 @@ class Session(Connection):
         self._start(self._continue(callback, result))
 
     def _raised(self, callback: str, error: BaseException) -> None:
-        if callback != "closed":
-            self.socket.end(Closed(Cause.HANDLER_ERROR, 1011, "internal error"))
-        self._tell(callback, error)
+        try:
+            self._tell(callback, error)
+        finally:  # whatever becomes of the log
+            if callback != "closed":
+                self.socket.end(Closed(Cause.HANDLER_ERROR, 1011, "internal error"))
 
     def _tell(self, callback: str, error: BaseException) -> None:
         self.context.let_out(error)
