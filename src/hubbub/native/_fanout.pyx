@@ -25,7 +25,7 @@ __all__ = ["Counts", "Outlet", "Shard", "Writers", "after_fork", "total_backlog"
 
 cdef enum:
     SMALL_FRAME = 4096  # bytes up to which a frame is put together on the stack
-    AT_ONCE = 256  # notices told before the loop gets a turn
+    AT_ONCE = 64  # notices told before the loop gets a turn: each may be the end of a connection
     HELD = 16384   # bytes up to which a send is shorter than letting another thread have the interpreter
 
 cdef double FOR_EVER = 1e9  # seconds that no socket lives

@@ -28,7 +28,8 @@ __all__ = ["Listener", "SocketFile", "bind_tcp", "bind_unix", "reactor_for"]
 BACKLOG = 4096  # connections that the kernel completes before we accept them; it caps this at net.core.somaxconn
 ACCEPTS = 1  # in a turn of asyncio's loop, which without descriptors logs, and comes back, once for each of them
 WATCH_INTERVAL = 0.5  # seconds between two looks at a listening socket
-PAUSE = 1.0  # seconds until the kernel is asked again after it could not accept
+PAUSE = 0.05  # seconds until the kernel is asked again after it could not accept: others may have gone meanwhile
+SAID_EVERY = 1.0  # seconds between two lines about that
 
 
 def reactor_for(loop: asyncio.AbstractEventLoop, buffer: memoryview) -> Reactor | None:
@@ -177,6 +178,7 @@ class Listener:
         self._handshake_timeout = handshake_timeout
         self._server: asyncio.Server | Acceptor | None = None  # who accepts
         self._reactor: Reactor | None = None
+        self._silent_until = 0.0  # about not being able to accept
         name: Any = listening.getsockname()
         self._path = os.fsdecode(name) if listening.family == socket.AF_UNIX else None
         self._file = self._own_file()
@@ -216,8 +218,11 @@ class Listener:
 
     def _cannot_accept(self, error: OSError) -> None:
         if self.listening:  # or `watch` opens it again
-            logger.error("cannot accept on %s: %s; trying again in %g s", self.url, error.strerror, PAUSE)
-            asyncio.get_running_loop().call_later(PAUSE, self._accept_again, cast("Acceptor", self._server))
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._silent_until:
+                self._silent_until = loop.time() + SAID_EVERY
+                logger.error("cannot accept on %s: %s; trying again every %g s", self.url, error.strerror, PAUSE)
+            loop.call_later(PAUSE, self._accept_again, cast("Acceptor", self._server))
 
     def _accept_again(self, acceptor: Acceptor) -> None:
         if acceptor is self._server and self.listening:

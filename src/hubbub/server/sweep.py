@@ -12,7 +12,7 @@ from typing import Protocol
 
 __all__ = ["Sweep", "Swept"]
 
-AT_ONCE = 256  # connections looked at before the loop gets a turn
+AT_ONCE = 0.001  # seconds of looking at connections before the loop gets a turn
 
 
 class Swept(Protocol):
@@ -68,9 +68,10 @@ class Sweep:
         """Look at everything that is due by now."""
         self.now = now = self._clock()
         last = int(now / self.interval)
+        until = now + AT_ONCE
         while self._next <= last:
             bucket = self._buckets.get(self._next)
-            for count in range(len(bucket) if bucket else 0):
+            for _ in range(len(bucket) if bucket else 0):
                 if not bucket:
                     break
                 connection, _ = bucket.popitem()
@@ -78,8 +79,9 @@ class Sweep:
                 again = connection.check(now)
                 if again is not None:
                     self.at(connection, max(again, now))
-                if count % AT_ONCE == AT_ONCE - 1:
+                if self._clock() >= until:
                     await asyncio.sleep(0)
+                    until = self._clock() + AT_ONCE
             if bucket:  # joined while we looked
                 continue
             self._buckets.pop(self._next, None)
