@@ -70,8 +70,9 @@ class Limits:
     backlog_timeout: float = 5.0
     """Longest time in which a socket with a backlog takes no byte. At the limit: cut, cause overflow."""
     max_total_backlog: int = 256 * MIB
-    """Bytes that wait for all sockets of the process. At the limit the overflow policy acts on the socket
-    that would add to them."""
+    """Bytes that wait for all sockets of the process. One socket may have at most as many waiting as stay
+    free beside it, else the overflow policy acts on it: so those who let much wait stop each other, and who
+    lets a little wait is served. A message over 64 KiB is sent only if all of it might wait."""
     max_mailbox: int = 8192
     """Messages that wait in one shard. At the limit `broadcast` waits or raises `Overloaded`."""
     max_mailbox_size: int = 16 * MIB

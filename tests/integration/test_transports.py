@@ -218,3 +218,51 @@ async def test_small_messages_do_not_wait_for_company() -> None:
             transport = handler.everyone[0].socket._link.transport
             with socket.fromfd(_descriptor(transport), socket.AF_INET, socket.SOCK_STREAM) as accepted:
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_a_close_by_a_thread_is_never_told_as_the_clients(
+    tls: ssl.SSLContext, trusting: ssl.SSLContext, secure: bool
+) -> None:
+    handler = Recorder.fresh()
+    async with serving(handler, ssl=tls if secure else None) as server:
+        clients = [await RawClient.connect(server.port, ssl=trusting if secure else None) for _ in range(20)]
+        answers = [asyncio.create_task(client.close()) for client in clients[::4]]  # some say goodbye themselves
+
+        def close_all() -> list[bool]:
+            return [recorder.socket.close(3000, "enough") for recorder in handler.everyone]
+
+        closed = await asyncio.to_thread(close_all)
+        others = [asyncio.create_task(client.close()) for client in clients if clients.index(client) % 4]
+        await until(lambda: all(recorder.events[-1][0] == "closed" for recorder in handler.everyone))
+        for recorder, ours in zip(handler.everyone, closed, strict=True):
+            reason = recorder.events[-1][1]
+            assert (reason.cause == hubbub.Cause.SERVER) == ours
+            assert (reason.code, reason.text) == ((3000, "enough") if ours else (1000, ""))
+        await asyncio.gather(*answers, *others, return_exceptions=True)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_a_copy_of_the_descriptor_elsewhere_does_not_keep_the_stream_open(
+    tls: ssl.SSLContext, trusting: ssl.SSLContext, secure: bool
+) -> None:
+    before = {*os.listdir("/proc/self/fd")}
+    handler = Recorder.fresh()
+    async with serving(handler, ssl=tls if secure else None) as server:
+        client = await RawClient.connect(server.port, ssl=trusting if secure else None)
+        port = client.writer.get_extra_info("sockname")[1]
+        copies = []
+        for name in {*os.listdir("/proc/self/fd")} - before:  # as a forked child has them
+            with contextlib.suppress(OSError):
+                copy = socket.socket(fileno=os.dup(int(name)))
+                with contextlib.suppress(OSError, IndexError):
+                    if copy.getpeername()[1] == port:
+                        copies.append(copy)
+                        continue
+                copy.detach() if copy.type != socket.SOCK_STREAM else copy.close()
+        assert copies
+        handler.everyone[0].socket.close()
+        assert await client.close()
+        assert await client.at_end()
+        for copy in copies:
+            copy.close()

@@ -211,7 +211,7 @@ void write_direct(actor *actor, slot *slot, uint8_t tag) {
         hb_outlet_control(outlet, data, head.size);
     } else {
         hb_outlet_catch_up(outlet);
-        if (tag == LAST) hb_outlet_finish(outlet, data, head.size);
+        if (tag == LAST) hb_outlet_finish(outlet, data, head.size, NULL);
         else hb_outlet_write(outlet, data, head.size, tag == DIRECT ? HB_DIRECT : HB_CONTROL);
     }
     pthread_mutex_unlock(&outlet->lock);

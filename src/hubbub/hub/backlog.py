@@ -63,6 +63,15 @@ class TotalBacklog:
         self.used += size
 
 
+def affordable(own: int, size: int, used: int, limit: int) -> bool:
+    """Whether a socket of whom `own` bytes wait may let `size` more wait, when `used` wait for all.
+
+    It may have as many as stay free beside it. So the limit is kept, those who let much wait stop each other, and who
+    lets a little wait is served.
+    """
+    return own + size <= limit - used - size
+
+
 TOTAL = TotalBacklog()
 _ACCEPTED = Outcome(True)
 
@@ -146,12 +155,12 @@ class Backlog:
         return lost
 
     def _excess(self, size: int, already: int) -> str:
-        waiting = self.size + already
+        return self._excess_beside(self.size + already, size, self._total.used)
+
+    def _excess_beside(self, waiting: int, size: int, used: int) -> str:
         if waiting and waiting + size > self._limit:
             return "overflow"
-        if self._total.used + size > self._total_limit:
-            return "budget"
-        return ""
+        return "" if affordable(waiting, size, used, self._total_limit) else "budget"
 
     def _push(self, frame: Waiting) -> None:
         self._frames.append(frame)
@@ -162,6 +171,10 @@ class Backlog:
         self._total.add(difference)
 
     def _drop_oldest(self, size: int, already: int) -> int:
+        """Drop what has waited longest until `size` bytes fit; nothing if that would not do."""
+        droppable = sum(len(frame.data) for frame in self._frames if not frame.control)
+        if self._excess_beside(self.size + already - droppable, size, self._total.used - droppable):
+            return 0
         kept: list[Waiting] = []
         dropped = 0
         while self._frames and self._excess(size, already):

@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, cast
 
-from hubbub.hub.backlog import TOTAL, Backlog, Overflow, Waiting
+from hubbub.hub.backlog import TOTAL, Backlog, Overflow, Waiting, affordable
 from hubbub.hub.statistics import Counters, fanout
 from hubbub.limits import Limits
 from hubbub.lock import carry_out, inside, lock, perform, put_off
@@ -36,6 +36,7 @@ __all__ = ["OUTLETS", "AnyOutlet", "Outlet", "Owner", "Sink", "outlet_for", "tot
 
 AnyOutlet: TypeAlias = Union["Outlet", "CompiledOutlet"]
 
+LARGE = 64 * 1024  # bytes beyond which a message begins only if all of it might wait
 FLUSH_SIZE = 64 * 1024  # bytes joined into one write when a backlog leaves: about what a socket buffer takes at once
 
 
@@ -57,7 +58,7 @@ class Owner(Protocol):
         """So many messages to this socket were dropped."""
 
     def drained(self) -> None:
-        """Nothing waits any more: what `tell_when_drained` asked for."""
+        """Nothing waits any more, or it ended: what `tell_when_drained` asked for."""
 
     def flushed(self) -> None:
         """The backlog, the last frame included, has left."""
@@ -69,6 +70,7 @@ class Outlet:
     __slots__ = (
         "_backlog",
         "_flushing",
+        "_held",
         "_limits",
         "_lost",
         "_owner",
@@ -76,6 +78,7 @@ class Outlet:
         "_sink",
         "_telling",
         "counters",
+        "ending",
         "form",
         "hubs",
         "loop",
@@ -95,6 +98,7 @@ class Outlet:
         self._limits = limits
         self._backlog: Backlog | None = None  # made when first needed, dropped when drained: idle sockets have none
         self._paused = False  # the transport waits for the kernel
+        self._held = 0  # bytes that the transport holds, as counted in the total of all sockets
         self._flushing = False  # a flush is on its way to the loop
         self._telling = False  # the owner wants to hear when nothing waits any more
         self._lost = 0  # dropped messages that the owner has not been told of yet
@@ -104,6 +108,7 @@ class Outlet:
         self.open: bool = False  # accepts frames
         self.ready: asyncio.AbstractEventLoop | None = None  # while nothing waits, the loop that may call `transmit`
         self.form: int | None = None  # None: plain frames; else the window bits of permessage-deflate
+        self.ending: Any = None  # what `finish` said as it ended it, or why it was cut
         self.counters: Counters = counters
         self.overflow: Overflow = Overflow.DISCONNECT
         self.hubs: tuple[Hub, ...] = ()
@@ -161,14 +166,20 @@ class Outlet:
             self.counters.drops["closed"] += len(frames)
             return 0
         encoded = [frame.encoded(self.form) for frame in frames]
-        if self.ready and get_ident() == self.thread:
+        if self.ready and get_ident() == self.thread and self._may_begin(encoded):
             data = encoded[0] if len(encoded) == 1 else b"".join(encoded)
             self.transmit(data)
             self.counters.bytes += len(data)
+            if self._held and TOTAL.used > self._limits.max_total_backlog:  # it has begun, and its rest does not fit
+                self._cut("budget")
             return len(frames)
         accepted = sum(self._wait(Waiting(data, channel)) for data in encoded)
         self._request_flush()
         return accepted
+
+    def _may_begin(self, encoded: Sequence[bytes]) -> bool:
+        limit = self._limits.max_total_backlog
+        return all(len(data) <= LARGE or affordable(0, len(data), TOTAL.used, limit) for data in encoded)
 
     def control(self, data: bytes) -> bool:
         """Send a ping or pong. Of those that wait only the latest does."""
@@ -185,22 +196,28 @@ class Outlet:
             self._request_flush()
         return True
 
-    def finish(self, data: bytes) -> bool:
+    def finish(self, data: bytes, why: Any = None) -> bool:
         """Send the last frame, after what waits, and leave every channel; then the owner's `flushed` is called, on
         the loop.
 
-        Returns: False if the outlet was finished or detached already.
+        Args:
+            why: is `ending` from this very moment on, if it is this call that ends the outlet.
+
+        Returns: False if the outlet was finished, cut or detached already.
         """
-        finished = perform(self._finish, data)
+        finished = perform(self._finish, data, why)
         self._leave_hubs()  # now: the peer may take its time to answer
         return self.open if finished is None else finished
 
-    def _finish(self, data: bytes) -> bool:
-        if not self.open:
+    def _finish(self, data: bytes, why: Any) -> bool:
+        if self.open:
+            self._catch_up()
+        if not self.open:  # or no longer: what it had yet to get has cut it
             return False
-        self._catch_up()
+        self.ending = why
         self._put_last(data)
         self.open, self.ready = False, None
+        self._end_waits()
         self.call_owner(self._tell_when_flushed)
         return True
 
@@ -215,6 +232,14 @@ class Outlet:
         if self._backlog is not None:
             self.counters.drops["closed"] += self._backlog.clear()
             self._backlog = None
+        self._paused = False
+        self._hold(0)
+        self._end_waits()
+
+    def _end_waits(self) -> None:
+        if self._telling:
+            self._telling = False
+            self.call_owner(self._owner.drained)
 
     def _catch_up(self) -> None:
         for hub in self.hubs:
@@ -227,6 +252,8 @@ class Outlet:
     @property
     def buffered(self) -> int:
         """Bytes accepted that the kernel has not taken, the transport's own buffer included."""
+        if self.transmit is _nowhere:
+            return 0
         backlog = self._backlog
         return self._sink.get_write_buffer_size() + (backlog.size if backlog is not None else 0)
 
@@ -236,13 +263,15 @@ class Outlet:
         return self._paused or self._backlog is not None
 
     def tell_when_drained(self) -> bool:
-        """Whether anything waits for the kernel; if so, `drained` is called when nothing does."""
-        self._telling = self.clogged
+        """Whether it is open and anything waits; if so, `drained` is called when that is no longer so."""
+        self._telling = self.open and self.clogged
         return self._telling
 
     def fail(self, error: Exception) -> None:
         """Writing raised. It costs this connection and no other. With the lock held."""
         self.counters.drops["error"] += 1
+        self.ending = self.ending or "error"
+        self._end_waits()
         self.open, self.ready = False, None
         self.call_owner(self._give_up, error)
 
@@ -252,12 +281,20 @@ class Outlet:
 
     def pause(self) -> None:
         """The transport's buffer holds something: asyncio calls this inside `transmit`, so without the lock."""
-        self._paused = True
         self.ready = None
+        if self.transmit is not _nowhere:
+            self._paused = True
+            self._hold(self._sink.get_write_buffer_size())
+
+    def _hold(self, size: int) -> None:
+        with lock:
+            TOTAL.add(size - self._held)
+            self._held = size
 
     def resume(self) -> None:
         """The kernel has taken all of the transport's buffer."""
         self._paused = False
+        self._hold(0)
         self.flush()
 
     def flush(self) -> None:
@@ -311,12 +348,18 @@ class Outlet:
             self.counters.drops[outcome.cause] += outcome.dropped
             self._lost += outcome.dropped
         if outcome.disconnect:
-            self.counters.drops[outcome.cause] += self._waiting().clear()
-            self.open, self.ready = False, None
-            self.call_owner(self._owner.cut, outcome.cause)
+            self._cut(outcome.cause)
         elif outcome.accepted:
             self.counters.bytes += len(frame.data)
         return outcome.accepted
+
+    def _cut(self, cause: str) -> None:
+        if self._backlog is not None:
+            self.counters.drops[cause] += self._backlog.clear()
+        self.ending = self.ending or cause
+        self.open, self.ready = False, None
+        self._end_waits()
+        self.call_owner(self._owner.cut, cause)
 
     def _request_flush(self) -> None:
         # A paused transport flushes when it resumes; but the owner is to hear of drops before that.
@@ -360,5 +403,5 @@ def outlet_for(
 
 
 def total_backlog() -> int:
-    """Bytes that wait for all sockets of this process, transports' own buffers not counted."""
+    """Bytes that wait for all sockets of this process, what a paused transport holds included."""
     return TOTAL.used + (0 if fanout is None else int(fanout.total_backlog()))

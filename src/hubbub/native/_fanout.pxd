@@ -65,6 +65,7 @@ cdef extern from "outlet.h" nogil:
         uint8_t form, policy, notice, cut
         uint32_t lost
         void *backlog
+        void *why
         hb_member *members
         hb_counts *counts
         size_t buffered
@@ -75,7 +76,7 @@ cdef extern from "outlet.h" nogil:
     void hb_outlet_start(hb_outlet *, unsigned, hb_frame *)
     bint hb_outlet_write(hb_outlet *, const void *, size_t, uint64_t)
     bint hb_outlet_control(hb_outlet *, const void *, size_t)
-    bint hb_outlet_finish(hb_outlet *, const void *, size_t)
+    bint hb_outlet_finish(hb_outlet *, const void *, size_t, void *)
     void hb_outlet_detach(hb_outlet *)
 
 

@@ -73,6 +73,8 @@ class Outlet:
     @property
     def buffered(self) -> int: ...
     @property
+    def ending(self) -> Any: ...
+    @property
     def clogged(self) -> bool: ...
     def start(self, form: int | None, greeting: bytes) -> None:
         """Send the greeting, and accept frames from here on. Holds the GIL."""
@@ -86,7 +88,7 @@ class Outlet:
     def control(self, data: bytes) -> bool:
         """Send a ping or pong; of those that wait only the latest does. Holds the GIL."""
 
-    def finish(self, data: bytes) -> bool:
+    def finish(self, data: bytes, why: Any = None) -> bool:
         """Send the last frame, and leave every channel. Without the GIL."""
 
     def detach(self) -> None:

@@ -23,6 +23,7 @@ cdef extern from *:
     void forget_name(PyObject *)
     object named(PyObject *)  # takes over a reference to the name
     void Py_XINCREF(PyObject *)
+    void Py_XDECREF(PyObject *)
     unsigned long PyThread_get_thread_ident()
 
 
@@ -170,13 +171,17 @@ cdef class Outlet:
 
     def __dealloc__(self):
         cdef PyObject *name
+        cdef PyObject *why
         if self.c != NULL:
             name = <PyObject *>self.c.owner
             self.c.owner = NULL  # first: `lock` may let another thread have the GIL, which must not find us then
             lock(self.c)
             hb_outlet_detach(self.c)
+            why = <PyObject *>self.c.why
+            self.c.why = NULL
             pthread_mutex_unlock(&self.c.lock)
             hb_outlet_drop(self.c)
+            Py_XDECREF(why)
             forget_name(name)
 
     @property
@@ -190,6 +195,20 @@ cdef class Outlet:
     @property
     def clogged(self):
         return self.c.buffered > 0
+
+    @property
+    def ending(self):
+        cdef PyObject *why
+        lock(self.c)
+        cut = CUTS[self.c.cut]
+        why = <PyObject *>self.c.why
+        Py_XINCREF(why)
+        pthread_mutex_unlock(&self.c.lock)
+        if why == NULL:
+            return cut
+        ended = <object>why
+        Py_XDECREF(why)
+        return ended
 
     @property
     def buffered(self):
@@ -276,20 +295,24 @@ cdef class Outlet:
             accepted = write_and_unlock(c, start, size)
         return accepted
 
-    def finish(self, bytes data):
-        if put_off and later(self._finish_in_order, data):
+    def finish(self, bytes data, why=None):
+        if put_off and later(self._finish_in_order, data, why):
             return self.c.open
-        return self._finish_in_order(data)
+        return self._finish_in_order(data, why)
 
-    def _finish_in_order(self, bytes data):
+    def _finish_in_order(self, bytes data, why):
+        cdef PyObject *kept = <PyObject *>why if why is not None else NULL
         cdef const char *start = PyBytes_AS_STRING(data)
         cdef size_t size = PyBytes_GET_SIZE(data)
         cdef bint finished
+        Py_XINCREF(kept)
         with nogil:
             pthread_mutex_lock(&self.c.lock)
             hb_outlet_catch_up(self.c)
-            finished = hb_outlet_finish(self.c, start, size)
+            finished = hb_outlet_finish(self.c, start, size, kept)
             pthread_mutex_unlock(&self.c.lock)
+        if not finished:
+            Py_XDECREF(kept)
         self._leave_all()  # now: the peer may take its time to answer
         return finished
 
@@ -314,7 +337,7 @@ cdef class Outlet:
 
     def tell_when_drained(self):
         lock(self.c)
-        waits = self.c.backlog != NULL
+        waits = self.c.open and self.c.backlog != NULL
         self.c.telling = waits
         pthread_mutex_unlock(&self.c.lock)
         return waits

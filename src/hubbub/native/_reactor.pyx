@@ -38,7 +38,7 @@ cdef extern from "<sys/epoll.h>" nogil:
 
 cdef extern from "<sys/socket.h>" nogil:
     enum:
-        AF_INET, AF_INET6, AF_UNIX, MSG_NOSIGNAL, MSG_DONTWAIT, SHUT_WR, SOCK_CLOEXEC, SOCK_NONBLOCK
+        AF_INET, AF_INET6, AF_UNIX, MSG_NOSIGNAL, MSG_DONTWAIT, SHUT_WR, SHUT_RDWR, SOCK_CLOEXEC, SOCK_NONBLOCK
     ctypedef unsigned socklen_t
     struct sockaddr:
         uint16_t sa_family
@@ -279,7 +279,7 @@ cdef class Transport(Source):
 
     def __dealloc__(self):
         if self.fd >= 0 and not self.given:
-            close_descriptor(self.fd)
+            end_stream(self.fd)
 
     cdef begin(self, Reactor reactor, make):
         self.reactor = reactor
@@ -451,8 +451,8 @@ cdef class Transport(Source):
             if protocol is not None:
                 protocol.connection_lost(error)
         finally:
-            if not self.given:
-                close_descriptor(fd)
+            if not self.given and fd >= 0:
+                end_stream(fd)
 
     cdef _fail(self, error):
         self.reactor.loop.call_exception_handler(
@@ -533,6 +533,12 @@ cdef deliver(protocol, straight, Reader reader, event, const uint8_t *data, size
 
 cdef inline bint is_message(event) noexcept:
     return type(event) is str or type(event) is bytes
+
+
+cdef void end_stream(int fd) noexcept:
+    """Closing alone tells the peer nothing while a child of a fork has a copy of the descriptor."""
+    shutdown(fd, SHUT_RDWR)
+    close_descriptor(fd)
 
 
 cdef int64_t now_ns() noexcept:

@@ -50,18 +50,45 @@ static bool grow(hb_backlog *backlog) {
     return true;
 }
 
+// Whether a socket of whom `own` bytes wait may let `size` more wait, when `used` wait for all.
+static bool affordable(size_t own, size_t size, size_t used, size_t limit) {
+    return used <= limit && size <= limit - used && own + size <= limit - used - size;
+}
+
+bool hb_backlog_affordable(const hb_backlog *backlog, size_t size, const hb_bounds *bounds) {
+    return affordable(backlog ? backlog->size : 0, size, hb_total_backlog(), bounds->total_backlog);
+}
+
+// Takes `size` bytes of what all may have waiting; HB_KEPT if they were free for this one.
+static enum hb_cause claim(hb_backlog *backlog, size_t size, const hb_bounds *bounds) {
+    if (backlog->size && backlog->size + size > bounds->backlog) return HB_OVERFLOW;
+    size_t used = hb_total_backlog();
+    do {
+        if (!affordable(backlog->size, size, used, bounds->total_backlog)) return HB_BUDGET;
+    } while (!atomic_compare_exchange_weak_explicit(&total, &used, used + size, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    backlog->size += size;
+    return HB_KEPT;
+}
+
+// Of a frame that is counted already.
 static bool push(hb_backlog *backlog, hb_frame *frame, uint64_t channel) {
     if (!grow(backlog)) return false;
     *at(backlog, backlog->count++) = (hb_waiting){hb_frame_keep(frame), channel};
-    more(backlog, frame->size);
     return true;
 }
 
-bool hb_backlog_begin(hb_backlog *backlog, hb_frame *frame, uint64_t channel, size_t sent) {
-    if (!push(backlog, frame, channel)) return false;
+enum hb_cause hb_backlog_begin(hb_backlog *backlog, hb_frame *frame, uint64_t channel, size_t sent,
+                               const hb_bounds *bounds) {
+    size_t rest = frame->size - sent;
+    if (channel == HB_CONTROL) more(backlog, rest);
+    else if (claim(backlog, rest, bounds) != HB_KEPT) return HB_BUDGET;
+    if (!push(backlog, frame, channel)) {
+        less(backlog, rest);
+        return HB_ERROR;
+    }
     backlog->sent = sent;
-    less(backlog, sent);
-    return true;
+    return HB_KEPT;
 }
 
 bool hb_backlog_put_control(hb_backlog *backlog, hb_frame *frame) {
@@ -75,20 +102,26 @@ bool hb_backlog_put_control(hb_backlog *backlog, hb_frame *frame) {
             return true;
         }
     }
-    return push(backlog, frame, HB_CONTROL);
+    more(backlog, frame->size);
+    if (push(backlog, frame, HB_CONTROL)) return true;
+    less(backlog, frame->size);
+    return false;
 }
 
-static enum hb_cause excess(const hb_backlog *backlog, size_t size, const hb_bounds *bounds) {
-    if (backlog->size && backlog->size + size > bounds->backlog) return HB_OVERFLOW;
-    if (hb_total_backlog() + size > bounds->total_backlog) return HB_BUDGET;
-    return HB_KEPT;
+static bool fits(size_t own, size_t size, size_t used, const hb_bounds *bounds) {
+    return (!own || own + size <= bounds->backlog) && affordable(own, size, used, bounds->total_backlog);
 }
 
-// Drops what has waited longest until `size` bytes fit. What may not be dropped moves up to the gap behind it.
+// Drops what has waited longest until `size` bytes fit; nothing if that would not do. What may not be dropped moves up to
+// the gap behind it.
 static size_t drop_oldest(hb_backlog *backlog, size_t size, const hb_bounds *bounds) {
-    size_t dropped = 0;
+    size_t dropped = 0, droppable = 0, used = hb_total_backlog();
     uint32_t kept = backlog->sent ? 1 : 0;  // frames at the head that stay
-    while (kept < backlog->count && excess(backlog, size, bounds)) {
+    for (uint32_t i = kept; i < backlog->count; i++) {
+        if (at(backlog, i)->channel != HB_CONTROL) droppable += at(backlog, i)->frame->size;
+    }
+    if (!fits(backlog->size - droppable, size, used > droppable ? used - droppable : 0, bounds)) return 0;
+    while (kept < backlog->count && !fits(backlog->size, size, hb_total_backlog(), bounds)) {
         hb_waiting *oldest = at(backlog, kept);
         if (oldest->channel == HB_CONTROL) {
             kept++;
@@ -143,7 +176,9 @@ static size_t keep_latest(hb_backlog *backlog, uint64_t channel) {
 
 hb_outcome hb_backlog_add(hb_backlog *backlog, hb_frame *frame, uint64_t channel, enum hb_policy policy,
                           const hb_bounds *bounds) {
-    hb_outcome outcome = {.accepted = true, .cause = channel == HB_CONTROL ? HB_KEPT : excess(backlog, frame->size, bounds)};
+    hb_outcome outcome = {.accepted = true, .cause = HB_KEPT};
+    if (channel == HB_CONTROL) more(backlog, frame->size);
+    else outcome.cause = claim(backlog, frame->size, bounds);
     if (outcome.cause != HB_KEPT) {
         switch (policy) {
             case HB_DISCONNECT:
@@ -152,16 +187,17 @@ hb_outcome hb_backlog_add(hb_backlog *backlog, hb_frame *frame, uint64_t channel
                 break;
             case HB_DROP_OLDEST:
                 outcome.dropped = drop_oldest(backlog, frame->size, bounds);
-                outcome.accepted = excess(backlog, frame->size, bounds) == HB_KEPT;
+                outcome.accepted = claim(backlog, frame->size, bounds) == HB_KEPT;
                 break;
             case HB_LATEST:
                 outcome.dropped = keep_latest(backlog, channel);
-                outcome.accepted = excess(backlog, frame->size, bounds) == HB_KEPT;
+                outcome.accepted = claim(backlog, frame->size, bounds) == HB_KEPT;
                 break;
         }
         outcome.disconnect = !outcome.accepted && (policy == HB_DISCONNECT || policy == HB_LATEST);
     }
     if (outcome.accepted && !push(backlog, frame, channel)) {
+        less(backlog, frame->size);
         outcome.accepted = false;
         outcome.disconnect = true;
         outcome.cause = HB_ERROR;

@@ -30,7 +30,7 @@ typedef struct hb_backlog {
 
 typedef struct hb_bounds {
     size_t backlog;        // bytes of one backlog, besides a single frame that is larger by itself
-    size_t total_backlog;  // bytes of all backlogs of the process
+    size_t total_backlog;  // bytes of all backlogs of the process; each may have at most as many as stay free beside it
     uint64_t stall_ms;     // longest time without progress
 } hb_bounds;
 
@@ -49,8 +49,12 @@ size_t hb_backlog_free(hb_backlog *backlog);
 // Lets a frame wait (and keeps a reference to it), or does as the policy says. Without memory: disconnect, HB_ERROR.
 hb_outcome hb_backlog_add(hb_backlog *backlog, hb_frame *frame, uint64_t channel, enum hb_policy policy,
                           const hb_bounds *bounds);
-// Lets the rest of a frame wait of which `sent` bytes have gone. Only for an empty backlog; false without memory.
-bool hb_backlog_begin(hb_backlog *backlog, hb_frame *frame, uint64_t channel, size_t sent);
+// Lets the rest of a frame wait of which `sent` bytes have gone. Only for an empty backlog. HB_BUDGET: too much waits for
+// others; HB_ERROR: without memory.
+enum hb_cause hb_backlog_begin(hb_backlog *backlog, hb_frame *frame, uint64_t channel, size_t sent,
+                               const hb_bounds *bounds);
+// Whether so many bytes more might wait for it (NULL: nothing does yet), as far as all sockets together are concerned.
+bool hb_backlog_affordable(const hb_backlog *backlog, size_t size, const hb_bounds *bounds);
 // Lets a ping or pong wait in place of one that waits already: RFC 6455, section 5.5.3. False without memory.
 bool hb_backlog_put_control(hb_backlog *backlog, hb_frame *frame);
 

@@ -8,7 +8,11 @@
 
 #include "poller.h"
 
-enum { PIECES = 64, FLUSH_SIZE = 256 * 1024 };  // of one sendmsg: about what a socket buffer takes at once
+enum {
+    PIECES = 64,
+    FLUSH_SIZE = 256 * 1024,  // of one sendmsg: about what a socket buffer takes at once
+    LARGE = 64 * 1024,        // bytes beyond which a message begins only if all of it might wait
+};
 
 static atomic_uint_fast64_t last_id;
 
@@ -54,10 +58,16 @@ static void tell(hb_outlet *outlet, uint8_t notice) {
     hb_notices_add(outlet->notices, outlet);
 }
 
+static void end_waits(hb_outlet *outlet) {
+    if (outlet->telling) tell(outlet, HB_DRAINED);
+    outlet->telling = false;
+}
+
 static void forget_backlog(hb_outlet *outlet, enum hb_cause cause) {
     if (outlet->backlog) hb_count(&outlet->counts->drops[cause], hb_backlog_free(outlet->backlog));
     outlet->backlog = NULL;
     atomic_store_explicit(&outlet->buffered, 0, memory_order_relaxed);
+    end_waits(outlet);
 }
 
 void hb_outlet_cut(hb_outlet *outlet, enum hb_cut cause) {
@@ -84,9 +94,8 @@ static void settle(hb_outlet *outlet) {
     }
     atomic_store_explicit(&outlet->buffered, outlet->backlog ? outlet->backlog->size : 0, memory_order_relaxed);
     if (outlet->backlog) return;
-    uint8_t notice = (outlet->last ? HB_FLUSHED : 0) | (outlet->telling ? HB_DRAINED : 0);
-    outlet->telling = false;
-    if (notice) tell(outlet, notice);
+    end_waits(outlet);
+    if (outlet->last) tell(outlet, HB_FLUSHED);
 }
 
 // Begins a backlog and has the poller wait for the descriptor to become writable. False: the outlet was cut.
@@ -155,13 +164,23 @@ static bool wait_for_room(hb_outlet *outlet, hb_frame *frame, uint64_t channel) 
 
 // Lets the rest of a frame wait that has begun to leave: no policy may refuse it. False: the outlet was cut.
 static bool wait_for_rest(hb_outlet *outlet, hb_frame *frame, uint64_t channel, size_t sent) {
-    if (!begin_backlog(outlet)) return false;
-    if (!hb_backlog_begin(outlet->backlog, frame, channel, sent)) {
-        hb_outlet_cut(outlet, HB_CUT_ERROR);
+    if (!begin_backlog(outlet)) {
+        hb_count(&outlet->counts->drops[HB_ERROR], channel != HB_CONTROL);
+        return false;
+    }
+    enum hb_cause cause = hb_backlog_begin(outlet->backlog, frame, channel, sent, &outlet->bounds);
+    if (cause != HB_KEPT) {
+        hb_count(&outlet->counts->drops[cause], channel != HB_CONTROL);
+        hb_outlet_cut(outlet, cause == HB_BUDGET ? HB_CUT_BUDGET : HB_CUT_ERROR);
         return false;
     }
     settle(outlet);
     return true;
+}
+
+// Whether a message may begin to leave: a large one only if all of it might wait, for a frame is never cut.
+static bool may_begin(hb_outlet *outlet, size_t size) {
+    return size <= LARGE || hb_backlog_affordable(NULL, size, &outlet->bounds);
 }
 
 void hb_outlet_start(hb_outlet *outlet, unsigned form, hb_frame *greeting) {
@@ -186,7 +205,10 @@ static void wait_from(hb_outlet *outlet, hb_frame *const *frames, size_t count, 
         sent -= frames[i]->size;
         take(tally, 1, frames[i]->size);
     }
-    if (sent && wait_for_rest(outlet, frames[i], channel, sent)) take(tally, 1, frames[i++]->size);
+    if (sent) {
+        if (wait_for_rest(outlet, frames[i], channel, sent)) take(tally, 1, frames[i]->size);
+        i++;
+    }
     for (; i < count && outlet->open; i++) {
         if (wait_for_room(outlet, frames[i], channel)) take(tally, 1, frames[i]->size);
     }
@@ -203,7 +225,7 @@ void hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count,
         wait_from(outlet, frames, count, 0, channel, tally);
         return;
     }
-    if (joined) {
+    if (joined && joined->size <= LARGE) {
         tally->sends++;
         size_t sent = send_now(outlet, joined->bytes, joined->size);
         if (sent == joined->size) take(tally, count, joined->size);
@@ -212,10 +234,16 @@ void hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count,
     }
     for (size_t done = 0; done < count;) {
         struct iovec pieces[PIECES];
-        size_t some = count - done < PIECES ? count - done : PIECES, size = 0;
-        for (size_t i = 0; i < some; i++) {
-            pieces[i] = (struct iovec){frames[done + i]->bytes, frames[done + i]->size};
-            size += frames[done + i]->size;
+        size_t some = 0, size = 0;
+        for (; some < PIECES && done + some < count && may_begin(outlet, frames[done + some]->size); some++) {
+            pieces[some] = (struct iovec){frames[done + some]->bytes, frames[done + some]->size};
+            size += frames[done + some]->size;
+        }
+        if (!some) {  // the policy decides on it
+            if (wait_for_room(outlet, frames[done], channel)) take(tally, 1, frames[done]->size);
+            if (++done == count || (outlet->open && !outlet->backlog)) continue;
+            wait_from(outlet, frames + done, count - done, 0, channel, tally);
+            return;
         }
         struct msghdr message = {.msg_iov = pieces, .msg_iovlen = some};
         ssize_t sent = sendmsg(outlet->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -236,8 +264,9 @@ bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t 
         hb_count(&outlet->counts->drops[HB_CLOSED], channel != HB_CONTROL);
         return false;
     }
-    size_t sent = outlet->backlog ? 0 : send_now(outlet, data, size);
-    if (sent == size && !outlet->backlog) return true;
+    bool waits = outlet->backlog || (channel != HB_CONTROL && !may_begin(outlet, size));
+    size_t sent = waits ? 0 : send_now(outlet, data, size);
+    if (sent == size && !waits) return true;
     hb_frame *frame = hb_frame_new(data, size);
     if (!frame) {
         hb_outlet_lose(outlet, channel != HB_CONTROL);
@@ -257,20 +286,26 @@ bool hb_outlet_control(hb_outlet *outlet, const void *data, size_t size) {
     return put;
 }
 
-bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size) {
+bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size, void *why) {
     if (!outlet->open) return false;
     outlet->last = true;
     bool put = hb_outlet_write(outlet, data, size, HB_CONTROL);
     outlet->open = false;
-    if (put) settle(outlet);
-    return put;
+    if (!put) return false;
+    outlet->why = why;
+    end_waits(outlet);
+    settle(outlet);
+    return true;
 }
 
 void hb_outlet_detach(hb_outlet *outlet) {
     outlet->open = false;
     forget_backlog(outlet, HB_CLOSED);
     hb_poller_forget(outlet);
-    if (outlet->owned && outlet->fd >= 0) close(outlet->fd);
+    if (outlet->owned && outlet->fd >= 0) {
+        shutdown(outlet->fd, SHUT_RDWR);  // closing alone tells the peer nothing while a child of a fork has a copy
+        close(outlet->fd);
+    }
     outlet->fd = -1;
     hb_notices_detach(outlet->notices, outlet);
 }

@@ -38,6 +38,7 @@ typedef struct hb_outlet {
     uint8_t form, policy, notice, cut;
     uint32_t lost;  // dropped messages that the loop has not been told of
     hb_backlog *backlog;  // made when first needed, gone when drained
+    void *why;  // of the `finish` that ended it, the binding's: NULL while it is open, or was cut
     struct hb_member *members;
     hb_counts *counts;
 
@@ -73,8 +74,8 @@ void hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count,
 bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t channel);
 // Sends a ping or pong. Of those that wait only the latest does. Whether it was accepted.
 bool hb_outlet_control(hb_outlet *outlet, const void *data, size_t size);
-// The last frame, after what waits; then HB_FLUSHED. False if the outlet was finished before.
-bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size);
+// The last frame, after what waits; then HB_FLUSHED. False if the outlet was finished or cut before, else `why` is kept.
+bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size, void *why);
 // The connection is gone: nothing is written from here on.
 void hb_outlet_detach(hb_outlet *outlet);
 // Gives the kernel what waits. For the poller. Returns whether something still waits.

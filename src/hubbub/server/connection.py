@@ -7,7 +7,10 @@ build on it: `session` (a user's Handler) and `asgi` (an application).
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from logging import INFO
 from typing import Any, cast
 
@@ -150,19 +153,23 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         """Close because of what the peer did."""
         self.context.failures[error.code] += 1
         self.context.log.write(INFO, "closing %s with %d: %s", self.peer(), error.code, error)
-        self.because(Closed(cause, error.code, str(error)))
-        self._enter(Phase.FAILED)
-        if not self.outlet.finish(reply or close(error.code, str(error))):
-            self.flushed()  # our close frame went before
+        self._finish(Phase.FAILED, reply or close(error.code, str(error)), Closed(cause, error.code, str(error)))
 
     def because(self, closed: Closed) -> None:
-        """It ends, for that reason: the first one that is given stays."""
+        """It ends, for that reason, unless the outlet ended before for another one: what is told first stays."""
         if self.reason is None:
-            self.reason = closed
+            ended = self.outlet.ending if hasattr(self, "outlet") else None
+            if isinstance(ended, str):
+                ended = self._overflow(ended)
+            self.reason = ended or closed
 
     def abort(self, closed: Closed) -> None:
         """Cut the connection."""
+        if hasattr(self, "socket"):
+            self.socket.remember()
+            self.outlet.finish(b"", closed)  # from here on nobody else ends it
         self.because(closed)
+        self._shut_down()
         self.transport.abort()
 
     def peer(self) -> Any:
@@ -197,16 +204,20 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         if self.end_input():
             return True
         if self.phase in (Phase.OPEN, Phase.DECIDING, Phase.HANDSHAKE):
-            self.because(Closed(Cause.RESET, 1006, "the peer closed without a close frame"))
+            closed = Closed(Cause.RESET, 1006, "the peer closed without a close frame")
+            if hasattr(self, "socket"):
+                self.socket.remember()
+                self.outlet.finish(b"", closed)
+            self.because(closed)
         if not hasattr(self, "outlet") or not self.outlet.clogged or not self.transport.can_write_eof():
             return False  # the transport closes itself when its buffer is empty
         if self.phase is not Phase.ENDING:  # it may still read what waits for it: nothing more, but all of that
             self._enter(Phase.ENDING)
-            self.outlet.finish(b"")
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         reached = self.phase is not Phase.HANDSHAKE and hasattr(self, "socket")
+        self._shut_down()
         upgraded = self._wire is not None
         self.phase = Phase.LOST
         self.forget_input()
@@ -217,7 +228,8 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         self.context.release(self)
         if not reached:
             return
-        closed = self.reason or Closed(Cause.RESET, 1006, str(exc) if exc else "the connection was lost")
+        self.because(Closed(Cause.RESET, 1006, str(exc) if exc else "the connection was lost"))
+        closed = cast("Closed", self.reason)
         if upgraded:
             self.context.closed[closed.cause] += 1
         self._reader = self._wire = None
@@ -272,9 +284,15 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
     # The end
 
     def peer_closed(self, event: Close) -> None:
-        self.because(Closed(Cause.CLIENT, event.code, event.reason))
-        self._enter(Phase.ENDING)
-        if not (event.reply and self.outlet.finish(event.reply)):
+        self._finish(Phase.ENDING, event.reply, Closed(Cause.CLIENT, event.code, event.reason))
+
+    def _finish(self, phase: Phase, last: bytes, closed: Closed) -> None:
+        """End it, unless somebody has, in which case the close frame went before."""
+        self.socket.remember()
+        first = self.outlet.finish(last, closed)
+        self.because(closed)
+        self._enter(phase)
+        if not first and not self.outlet.clogged:  # else `flushed` is called when it is not
             self.flushed()
 
     def closing(self, closed: Closed) -> None:
@@ -289,9 +307,12 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         """The outlet gave up."""
         if self.phase is not Phase.LOST:
             self.context.log.write(INFO, "cutting %s: backlog past its limit (%s)", self.peer(), cause)
-            stalled = f"took no byte for {self.context.limits.backlog_timeout:g} s"
-            text = stalled if cause == "stalled" else f"the backlog passed its limit ({cause})"
-            self.abort(Closed(Cause.OVERFLOW, 1006, text))
+            self.abort(self._overflow(cause))
+
+    def _overflow(self, cause: str) -> Closed:
+        stalled = f"took no byte for {self.context.limits.backlog_timeout:g} s"
+        text = stalled if cause == "stalled" else f"the backlog passed its limit ({cause})"
+        return Closed(Cause.OVERFLOW, 1006, text)
 
     def flushed(self) -> None:
         """Our last frame is with the transport."""
@@ -306,10 +327,8 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def _give_up(self) -> None:
         """No pong came: say so, as a peer that lives may read on, and wait for no answer."""
-        self.because(Closed(Cause.TIMEOUT, 1011, f"no pong within {self.context.limits.pong_timeout:g} s"))
-        self._enter(Phase.ENDING)
-        if not self.outlet.finish(NO_PONG):
-            self.flushed()  # our close frame went before
+        closed = Closed(Cause.TIMEOUT, 1011, f"no pong within {self.context.limits.pong_timeout:g} s")
+        self._finish(Phase.ENDING, NO_PONG, closed)
 
     def _half_close(self) -> None:
         """Say that nothing more comes, and read on until the peer does the same or the sweep cuts it: a socket closed
@@ -320,6 +339,14 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    def _shut_down(self) -> None:
+        """Closing alone tells the peer nothing while a child of a fork has a copy of the descriptor."""
+        shared: Any = self.transport.get_extra_info("socket")
+        if shared is None:  # the compiled transport does so itself
+            return
+        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(shared.fileno())) as copy:
+            copy.shutdown(socket.SHUT_RDWR)
 
     def _enter(self, phase: Phase) -> None:
         """The end begins, in one way or another."""

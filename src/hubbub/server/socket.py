@@ -100,7 +100,7 @@ class Socket:
     def end(self, closed: Closed) -> bool:
         """`close`, for another cause than the program's wish."""
         self.remember()
-        if not self.outlet.finish(close(closed.code, closed.text)):
+        if not self.outlet.finish(close(closed.code, closed.text), closed):
             return False
         if get_ident() == self.outlet.thread:
             self._link.closing(closed)

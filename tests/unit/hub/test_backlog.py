@@ -55,10 +55,20 @@ def test_drop_oldest_makes_room_and_spares_control_frames() -> None:
     assert drain(waiting) == [b"p", b"2222", b"33333"]
 
 
-def test_drop_oldest_drops_the_new_one_if_nothing_else_makes_room() -> None:
+def test_drop_oldest_drops_only_the_new_one_if_nothing_makes_room() -> None:
     waiting = backlog(Overflow.DROP_OLDEST)
     waiting.add(Waiting(b"123", "room"))
-    assert waiting.add(Waiting(b"x" * 9, "room"), already=2) == Outcome(False, 2, "overflow")
+    assert waiting.add(Waiting(b"x" * 9, "room"), already=2) == Outcome(False, 1, "overflow")
+    assert drain(waiting) == [b"123"]
+
+
+def test_drop_oldest_keeps_its_own_when_others_have_used_up_the_total() -> None:
+    total = TotalBacklog()
+    waiting = Backlog(100, 100, Overflow.DROP_OLDEST, total)
+    assert waiting.add(Waiting(b"1234567890", "room")).accepted
+    total.add(90)
+    assert waiting.add(Waiting(b"1234567890!", "room")) == Outcome(False, 1, "budget")
+    assert drain(waiting) == [b"1234567890"]
 
 
 def test_latest_keeps_the_newest_of_each_channel_and_all_direct_messages() -> None:
@@ -94,13 +104,23 @@ def test_only_the_latest_pong_waits() -> None:
 def test_the_total_of_all_backlogs_is_bounded_and_given_back() -> None:
     total = TotalBacklog()
     one, two = (Backlog(100, 120, Overflow.DISCONNECT, total) for _ in range(2))
-    assert one.add(Waiting(b"x" * 80, None)).accepted
-    assert two.add(Waiting(b"x" * 41, None)) == Outcome(False, 1, "budget", disconnect=True)
-    assert two.add(Waiting(b"x" * 40, None)).accepted
-    assert total.used == 120
+    assert one.add(Waiting(b"x" * 60, None)).accepted
+    assert two.add(Waiting(b"x" * 31, None)) == Outcome(False, 1, "budget", disconnect=True)
+    assert two.add(Waiting(b"x" * 30, None)).accepted
+    assert total.used == 90
     assert one.clear() == 1
     two.take(1)
     assert total.used == 0
+
+
+def test_who_lets_much_wait_is_refused_and_who_lets_little_wait_is_served() -> None:
+    total = TotalBacklog()
+    hogs = [Backlog(1000, 1000, Overflow.DROP_NEWEST, total) for _ in range(20)]
+    taken = [hog.add(Waiting(b"x" * 100, None)).accepted for hog in hogs for _ in range(10)]
+    assert not all(taken)
+    modest = Backlog(1000, 1000, Overflow.DISCONNECT, total)
+    assert modest.add(Waiting(b"few", None)).accepted
+    assert total.used <= 1000
 
 
 def test_clear_counts_messages_and_not_control_frames() -> None:

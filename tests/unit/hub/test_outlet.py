@@ -153,3 +153,46 @@ async def test_a_detached_outlet_writes_nothing_and_says_so(new_socket: NewSocke
     if not uncounted:
         await user.unblock()
     assert user.taken == b""
+
+
+async def test_whoever_ends_an_outlet_first_says_why(new_socket: NewSocket) -> None:
+    user = new_socket()
+    assert user.outlet.ending is None
+    assert user.outlet.finish(b"first", "one")
+    assert not user.outlet.finish(b"second", "another")
+    assert user.outlet.ending == "one"
+    user.outlet.detach()
+    assert user.outlet.ending == "one"
+
+
+async def test_a_cut_is_an_end_that_no_later_one_replaces(new_socket: NewSocket) -> None:
+    _, user = blocked(new_socket, 15, "disconnect")
+    user.outlet.write(TEXT)
+    assert not user.outlet.write(TEXT)
+    assert not user.outlet.finish(b"bye", "another")
+    assert user.outlet.ending == "overflow"
+    user.outlet.detach()
+
+
+@pytest.mark.parametrize("end", ["detach", "finish"])
+async def test_an_end_ends_every_wait(new_socket: NewSocket, end: str) -> None:
+    _, user = blocked(new_socket, 100, "disconnect")
+    assert user.outlet.tell_when_drained()
+    if end == "detach":
+        user.outlet.detach()
+        assert (user.outlet.buffered, user.outlet.clogged) == (0, False)
+    else:
+        user.outlet.finish(b"bye")
+    assert not user.outlet.tell_when_drained()
+    await until(lambda: user.drained_times == 1)
+
+
+@pytest.mark.limit("max_total_backlog")
+async def test_a_large_message_is_refused_whole_before_it_begins(new_socket: NewSocket) -> None:
+    user = new_socket(Limits(max_backlog=1000, max_total_backlog=100_000))
+    user.outlet.overflow = "drop-newest"
+    assert not user.outlet.write(hubbub.text("x" * 80_000))  # more than would stay free beside it
+    assert user.outlet.write(TEXT)
+    await turns()
+    assert user.texts == ["12345678"]
+    assert user.outlet.open
