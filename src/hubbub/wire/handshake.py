@@ -29,6 +29,7 @@ _NAME = re.compile(_TOKEN.decode())
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
 _TLS_HELLO = b"\x16"  # the type of its first record; no request begins with that
 _NO_TLS = "A TLS hello came to a port without TLS: connect with ws:// instead of wss://.\n"
+_NO_KEY = "Missing Sec-WebSocket-Key header.\n"
 _NO_UPGRADE = (
     "This is a WebSocket server: open it with a WebSocket client, such as `new WebSocket(url)` in a browser.\n"
     "If you did, a proxy between you and it leaves out the headers Upgrade and Connection, which it has to pass on.\n"
@@ -194,7 +195,7 @@ def _judge(headers: Headers) -> None:
     if not keys and "websocket" not in upgrades:  # what a browser asks for when somebody types the address in
         raise HandshakeError("upgrade", status=426, text=_NO_UPGRADE)
     if len(keys) != 1 or not _is_key(keys[0]):
-        raise HandshakeError("key")
+        raise HandshakeError("key", text="" if keys else _NO_KEY)
     hosts = headers.get_all("host")
     if len(hosts) != 1 or not hosts[0]:
         raise HandshakeError("host")

@@ -225,6 +225,13 @@ def test_a_426_says_what_to_upgrade_to() -> None:
     assert b"Upgrade:" not in refuse(400)
 
 
+def test_a_request_without_a_key_is_told_so_in_words() -> None:
+    with pytest.raises(HandshakeError) as caught:
+        read(head(Sec_WebSocket_Key=None))
+    assert (caught.value.cause, caught.value.status) == ("key", 400)
+    assert caught.value.text == "Missing Sec-WebSocket-Key header.\n"
+
+
 def test_a_hello_of_tls_is_told_at_its_first_byte() -> None:
     with pytest.raises(HandshakeError) as caught:
         read(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
