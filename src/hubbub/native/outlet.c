@@ -120,23 +120,24 @@ static size_t send_now(hb_outlet *outlet, const void *data, size_t size) {
     return busy() ? 0 : size;
 }
 
-bool hb_outlet_flush(hb_outlet *outlet) {
+enum hb_flushed hb_outlet_flush(hb_outlet *outlet) {
+    if (outlet->fd < 0 || !outlet->backlog) return HB_FLUSH_DONE;
     struct iovec pieces[PIECES];
-    while (outlet->fd >= 0 && outlet->backlog) {
-        struct msghdr message = {.msg_iov = pieces};
-        message.msg_iovlen = (size_t)hb_backlog_pieces(outlet->backlog, pieces, PIECES, FLUSH_SIZE);
-        ssize_t sent = sendmsg(outlet->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0 && busy()) return true;
-        if (sent < 0) {  // gone: the read side finds it, too
-            forget_backlog(outlet, HB_CLOSED);
-        } else {
-            hb_backlog_taken(outlet->backlog, (size_t)sent);
-            atomic_store_explicit(&outlet->progress_ms, hb_now_ms(), memory_order_relaxed);
-        }
-        settle(outlet);
+    struct msghdr message = {.msg_iov = pieces};
+    message.msg_iovlen = (size_t)hb_backlog_pieces(outlet->backlog, pieces, PIECES, FLUSH_SIZE);
+    ssize_t sent;
+    do {
+        sent = sendmsg(outlet->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0 && busy()) return errno == EAGAIN || errno == EWOULDBLOCK ? HB_FLUSH_MORE : HB_FLUSH_REFUSED;
+    if (sent < 0) {  // gone: the read side finds it, too
+        forget_backlog(outlet, HB_CLOSED);
+    } else {
+        hb_backlog_taken(outlet->backlog, (size_t)sent);
+        atomic_store_explicit(&outlet->progress_ms, hb_now_ms(), memory_order_relaxed);
     }
-    return outlet->backlog != NULL;
+    settle(outlet);
+    return outlet->backlog ? HB_FLUSH_MORE : HB_FLUSH_DONE;
 }
 
 // Lets one message wait, and carries out what the overflow policy says. Whether it was accepted.

@@ -42,6 +42,7 @@ typedef struct hb_outlet {
     struct hb_member *members;
     hb_counts *counts;
 
+    atomic_bool refused;              // the kernel had no memory for it: it waits for the poller's next look
     atomic_size_t buffered;           // bytes of the backlog, to be read without the lock
     atomic_uint_fast64_t progress_ms;  // when the kernel last took something of the backlog
 
@@ -55,6 +56,7 @@ typedef struct hb_outlet {
 
     bool known;  // these three are guarded by the poller's lock: in its list of the outlets that epoll knows
     struct hb_outlet *next_known, *previous_known;
+    struct hb_outlet *next_due;  // the poller's thread's own
 } hb_outlet;
 
 // For a connected, non-blocking stream socket, to be closed by `detach` if `owned`. NULL without memory.
@@ -78,8 +80,10 @@ bool hb_outlet_control(hb_outlet *outlet, const void *data, size_t size);
 bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size, void *why);
 // The connection is gone: nothing is written from here on.
 void hb_outlet_detach(hb_outlet *outlet);
-// Gives the kernel what waits. For the poller. Returns whether something still waits.
-bool hb_outlet_flush(hb_outlet *outlet);
+// What is left after a flush: nothing; something; or something for which the kernel has no memory just now.
+enum hb_flushed { HB_FLUSH_DONE, HB_FLUSH_MORE, HB_FLUSH_REFUSED };
+// Gives the kernel some of what waits, in one send. For the poller.
+enum hb_flushed hb_outlet_flush(hb_outlet *outlet);
 void hb_outlet_cut(hb_outlet *outlet, enum hb_cut cause);
 // There is no memory to give it so many messages: they are counted, and it is cut, for what follows would overtake them.
 void hb_outlet_lose(hb_outlet *outlet, size_t messages);

@@ -15,6 +15,7 @@ static struct {
     bool running;
     int epoll, wake;
     hb_outlet *known;    // outlets whose descriptors epoll knows; the list has a reference to each
+    hb_outlet *due;      // what the thread's latest look has found, with a reference to each; the thread's own
     hb_outlet *retired;  // those forgotten since, until the thread has no event left that names them
 } poller = {.lock = PTHREAD_MUTEX_INITIALIZER, .epoll = -1, .wake = -1};
 
@@ -30,9 +31,13 @@ static void release_retired(void) {
     }
 }
 
+// One send: who waits for the lock comes in before the next. A socket for which the kernel has no memory would be ready again
+// at once: it is left to the next look.
 static void flush(hb_outlet *outlet) {
     pthread_mutex_lock(&outlet->lock);
-    if (hb_outlet_flush(outlet) && !hb_poller_wait(outlet)) hb_outlet_cut(outlet, HB_CUT_ERROR);
+    enum hb_flushed flushed = hb_outlet_flush(outlet);
+    atomic_store_explicit(&outlet->refused, flushed == HB_FLUSH_REFUSED, memory_order_relaxed);
+    if (flushed == HB_FLUSH_MORE && !hb_poller_wait(outlet)) hb_outlet_cut(outlet, HB_CUT_ERROR);
     pthread_mutex_unlock(&outlet->lock);
 }
 
@@ -41,21 +46,31 @@ static bool stalled(hb_outlet *outlet, uint64_t now) {
     return atomic_load_explicit(&outlet->buffered, memory_order_relaxed) && now > since + outlet->bounds.stall_ms;
 }
 
-// Cuts what has taken nothing for too long. The poller's lock comes after an outlet's, so they are noted first, then cut.
-static void cut_stalled(void) {
-    hb_outlet *noted[AT_ONCE];
-    size_t count = 0;
+// Finds in one walk what has taken nothing for too long, or is to be tried again. An outlet's lock comes before the poller's,
+// so they are only noted.
+static void look(void) {
     uint64_t now = hb_now_ms();
     pthread_mutex_lock(&poller.lock);
-    for (hb_outlet *outlet = poller.known; outlet && count < AT_ONCE; outlet = outlet->next_known) {
-        if (stalled(outlet, now)) noted[count++] = hb_outlet_keep(outlet);
+    for (hb_outlet *outlet = poller.known; outlet; outlet = outlet->next_known) {
+        if (!stalled(outlet, now) && !atomic_load_explicit(&outlet->refused, memory_order_relaxed)) continue;
+        outlet->next_due = poller.due;
+        poller.due = hb_outlet_keep(outlet);
     }
     pthread_mutex_unlock(&poller.lock);
-    for (size_t i = 0; i < count; i++) {
-        pthread_mutex_lock(&noted[i]->lock);
-        if (stalled(noted[i], now)) hb_outlet_cut(noted[i], HB_CUT_STALLED);
-        pthread_mutex_unlock(&noted[i]->lock);
-        hb_outlet_drop(noted[i]);
+}
+
+// Some of what was found, for those whose sockets are ready are not to wait for all of it.
+static void cut_stalled(void) {
+    uint64_t now = hb_now_ms();
+    for (int i = 0; i < AT_ONCE && poller.due; i++) {
+        hb_outlet *outlet = poller.due;
+        poller.due = outlet->next_due;
+        pthread_mutex_lock(&outlet->lock);
+        bool over = stalled(outlet, now);
+        if (over) hb_outlet_cut(outlet, HB_CUT_STALLED);
+        pthread_mutex_unlock(&outlet->lock);
+        if (!over) flush(outlet);
+        hb_outlet_drop(outlet);
     }
 }
 
@@ -65,7 +80,7 @@ static void *poll_for_ever(void *epoll) {
         // An outlet that was retired before this wait is in none of its events: the kernel has forgotten it.
         release_retired();
         pthread_mutex_lock(&poller.lock);
-        int pause = poller.known ? TICK_MS : -1;
+        int pause = poller.due ? 0 : poller.known ? TICK_MS : -1;
         pthread_mutex_unlock(&poller.lock);
         int count = epoll_wait((int)(intptr_t)epoll, events, EVENTS, pause);
         for (int i = 0; i < count; i++) {
@@ -77,8 +92,9 @@ static void *poll_for_ever(void *epoll) {
                 (void)emptied;
             }
         }
-        if (hb_now_ms() >= next) {
-            cut_stalled();
+        cut_stalled();
+        if (!poller.due && hb_now_ms() >= next) {
+            look();
             next = hb_now_ms() + TICK_MS;
         }
     }
@@ -104,6 +120,7 @@ static bool start(void) {
     } else {
         if (poller.epoll >= 0) close(poller.epoll);
         if (poller.wake >= 0) close(poller.wake);
+        poller.epoll = poller.wake = -1;  // or a child of a fork would close what has these numbers then
     }
     return poller.running;
 }
@@ -149,5 +166,5 @@ void hb_poller_after_fork(void) {
     if (poller.wake >= 0) close(poller.wake);
     poller.running = false;
     poller.epoll = poller.wake = -1;
-    poller.known = poller.retired = NULL;
+    poller.known = poller.due = poller.retired = NULL;
 }

@@ -9,7 +9,8 @@ import pytest
 import hubbub
 from hubbub import Hub, Limits
 from hubbub.hub.outlet import total_backlog
-from support.outlets import LocalSocket, MemorySocket, NewSocket, turns
+from hubbub.hub.statistics import fanout
+from support.outlets import LocalSocket, MemorySocket, NewSocket, PairSocket, turns
 from support.serving import until
 
 TEXT = hubbub.text("12345678")  # ten bytes as a frame
@@ -196,3 +197,19 @@ async def test_a_large_message_is_refused_whole_before_it_begins(new_socket: New
     await turns()
     assert user.texts == ["12345678"]
     assert user.outlet.open
+
+
+@pytest.mark.limit("backlog_timeout")
+@pytest.mark.skipif(fanout is None, reason="a transport's stalls are the sweep's")
+async def test_however_many_stall_together_are_cut_together() -> None:
+    users = [PairSocket(Limits(backlog_timeout=0.3, max_total_backlog=1 << 30)) for _ in range(300)]
+    for user in users:
+        user.outlet.write(hubbub.binary(bytes(1 << 19)))
+    clock = asyncio.get_running_loop().time
+    await until(lambda: any(user.cuts for user in users))
+    first = clock()
+    await until(lambda: all(user.cuts for user in users))
+    assert clock() - first < 0.7
+    assert {cause for user in users for cause in user.cuts} == {"stalled"}
+    for user in users:
+        user.close()
