@@ -148,3 +148,19 @@ async def test_a_stop_ends_what_does_not_end_by_itself() -> None:
         client.text("never done")
         await until(lambda: server.statistics().connections)
     assert [end.cause for end in handler.everyone[0].ends] == [Cause.SHUTDOWN]
+
+
+async def test_answers_to_our_pings_pass_no_limit_and_others_do() -> None:
+    handler = Recorder.fresh()
+    async with serving(handler, limits=hubbub.Limits(max_control_rate=20)) as server:
+        client = await RawClient.connect(server.port)
+        for _ in range(60):
+            handler.everyone[0].socket.ping()
+        for _ in range(60):
+            assert await client.frame() == (0x89, b"")
+            client.send(encode(10, b""))
+        client.text("still here")
+        await until(lambda: handler.everyone[0].events[-1] == ("message", "still here"))
+        for _ in range(30):
+            client.send(encode(10, b""))
+        assert (await client.read_close())[0] == 1008

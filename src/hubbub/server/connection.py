@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from fcntl import ioctl
 from logging import INFO
+from termios import TIOCOUTQ
 from typing import Any, cast
 
 from hubbub.errors import HandshakeError, PeerError, PolicyViolation
 from hubbub.hub import outlet_for
+from hubbub.lock import lock
 from hubbub.server.context import Context
 from hubbub.server.deadlines import Due
 from hubbub.server.intake import Intake
 from hubbub.server.phase import Phase
-from hubbub.server.socket import PING, Cause, Closed, Socket
+from hubbub.server.socket import Cause, Closed, Socket
 from hubbub.wire import (
     Close,
     HandshakeReader,
@@ -283,6 +287,13 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     # The end
 
+    def answered(self) -> bool:
+        if not self.socket.owed:
+            return False
+        with lock:
+            self.socket.owed -= 1
+        return True
+
     def peer_closed(self, event: Close) -> None:
         self._finish(Phase.ENDING, event.reply, Closed(Cause.CLIENT, event.code, event.reason))
 
@@ -348,6 +359,14 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         with suppress(OSError, ValueError), socket.socket(fileno=os.dup(shared.fileno())) as copy:
             copy.shutdown(socket.SHUT_RDWR)
 
+    def _queued_in_kernel(self) -> int:
+        """Bytes that the kernel keeps until the peer has them; 0 where it does not tell."""
+        shared: Any = self.transport.get_extra_info("socket") or self.transport
+        try:
+            return int.from_bytes(ioctl(shared.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+        except (OSError, ValueError, AttributeError):
+            return 0
+
     def _enter(self, phase: Phase) -> None:
         """The end begins, in one way or another."""
         self.phase = phase
@@ -384,12 +403,13 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         limits = self.context.limits
         if self.waits:
             self.excuse(now)
-        due, again = self.judge(now, limits, self.transport.get_write_buffer_size())
+        left, waiting = self.transport.get_write_buffer_size(), self.outlet.buffered
+        due, again = self.judge(now, limits, left, waiting, self._queued_in_kernel())
         match due:
             case Due.NOTHING:
                 return again
             case Due.PING:
-                self.outlet.control(PING)
+                self.socket.ping()
                 return again
             case Due.UNFINISHED:
                 self.fail(PolicyViolation("a message was not finished in time"), Cause.TIMEOUT)

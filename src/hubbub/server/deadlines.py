@@ -30,7 +30,7 @@ class Verdict(NamedTuple):
 class Deadlines:
     """The times of one open connection, in seconds of the sweep's clock; 0.0 for what has not happened."""
 
-    __slots__ = ("_left", "pinged", "seen", "stalled", "unfinished")
+    __slots__ = ("_left", "_queued", "pinged", "seen", "stalled", "unfinished")
 
     def __init__(self) -> None:
         self.seen: float = 0.0  # when bytes last came
@@ -38,6 +38,7 @@ class Deadlines:
         self.unfinished: float = 0.0  # when the message under way began
         self.stalled: float = 0.0  # when the kernel last took bytes, if some wait for it
         self._left = 0  # how many waited then
+        self._queued = 0  # bytes on their way to the peer at the latest look
 
     def stall(self, now: float, left: int) -> None:
         """So many bytes begin to wait for the kernel."""
@@ -49,12 +50,17 @@ class Deadlines:
         if self.unfinished:
             self.unfinished = now
 
-    def judge(self, now: float, limits: Limits, left: int) -> Verdict:
+    def judge(self, now: float, limits: Limits, left: int, waiting: int = 0, queued: int = 0) -> Verdict:
         """What is due.
 
         Args:
-            left: bytes that wait for the kernel.
+            left: bytes that the transport keeps for the kernel.
+            waiting: all bytes that wait for the kernel: a ping waits behind them.
+            queued: bytes that the kernel has and the peer has not: a ping that left is behind them.
         """
+        if self.pinged and (waiting or queued < self._queued):  # the ping may have left just now, or not have arrived
+            self.pinged = now
+        self._queued = waiting + queued
         if self.stalled and left != self._left:
             self.stall(now, left)
         ends = [

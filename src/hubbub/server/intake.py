@@ -16,7 +16,7 @@ from hubbub.native import compiled
 from hubbub.server.context import Context
 from hubbub.server.deadlines import Deadlines
 from hubbub.server.phase import Phase
-from hubbub.wire import Close, Event, Failure, Ping, Protocol, Received, pong
+from hubbub.wire import Close, Event, Failure, Ping, Pong, Protocol, Received, pong
 
 __all__ = ["Intake"]
 
@@ -73,6 +73,10 @@ class Intake(Deadlines):
 
     def fail(self, error: PeerError, *, reply: bytes = b"") -> None:
         """The peer broke the protocol."""
+        raise NotImplementedError
+
+    def answered(self) -> bool:
+        """A pong came. Returns whether it answers a ping of ours, and is not held against the peer."""
         raise NotImplementedError
 
     def peer_closed(self, event: Close) -> None:
@@ -255,6 +259,8 @@ class Intake(Deadlines):
             self.fail(event.error, reply=event.reply)
         elif isinstance(event, Close):
             self.peer_closed(event)
+        elif isinstance(event, Pong) and self.answered():
+            pass
         elif self._within_rate(control=True) and isinstance(event, Ping):
             self.context.pings += 1
             self.outlet.control(pong(event.payload))

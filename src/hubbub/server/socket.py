@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from hubbub.arguments import whole
 from hubbub.hub import AnyOutlet
+from hubbub.lock import lock
 from hubbub.wire import Frame, close, frame, ping
 
 __all__ = ["Cause", "Closed", "Link", "Socket"]
@@ -58,13 +59,14 @@ class Link(Protocol):
 class Socket:
     """One client. `write`, `ping` and `close` may be called from any thread; none of them raises for a closed one."""
 
-    __slots__ = ("__weakref__", "_left", "_link", "outlet", "subprotocol")
+    __slots__ = ("__weakref__", "_left", "_link", "outlet", "owed", "subprotocol")
 
     def __init__(self, link: Link, outlet: AnyOutlet) -> None:
         self._link = link
         self.outlet: AnyOutlet = outlet
         self.subprotocol: str | None = None
         """The subprotocol that the handshake chose."""
+        self.owed: int = 0  # pongs that the peer may send unasked-for otherwise, as answers to our pings
         self._left: tuple[Hashable, ...] = ()
 
     def __repr__(self) -> str:
@@ -83,6 +85,8 @@ class Socket:
 
     def ping(self) -> bool:
         """Send a ping. Returns False if the socket is closed."""
+        with lock:  # before it leaves, for the answer may come at once
+            self.owed += 1
         return self.outlet.control(PING)
 
     def close(self, code: int = 1000, reason: str = "") -> bool:

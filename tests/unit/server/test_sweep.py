@@ -160,3 +160,12 @@ def test_an_inbox_holds_its_source_when_full_and_reads_on_when_half_empty(size: 
     inbox.take()
     assert source.calls == ["hold", "read on"]
     assert [inbox.take() for _ in range(len(inbox))] == [2, 3]
+
+
+def test_no_pong_is_due_while_the_ping_waits_or_the_peer_still_takes_what_is_before_it() -> None:
+    deadlines = Deadlines()
+    deadlines.seen = 100
+    assert deadlines.judge(125, LIMITS, left=0, waiting=9000).due is Due.PING
+    for now, waiting, queued in ((135, 5000, 4000), (145, 0, 4000), (155, 0, 2000)):
+        assert deadlines.judge(now, LIMITS, left=0, waiting=waiting, queued=queued) == (Due.NOTHING, now + 10)
+    assert deadlines.judge(165, LIMITS, left=0, queued=2000).due is Due.NO_PONG
