@@ -266,3 +266,22 @@ async def test_a_copy_of_the_descriptor_elsewhere_does_not_keep_the_stream_open(
         assert await client.at_end()
         for copy in copies:
             copy.close()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_the_peer_is_known_to_the_end(tls: ssl.SSLContext, trusting: ssl.SSLContext, secure: bool) -> None:
+    peers: list[Any] = []
+
+    class Remembering(hubbub.Handler):
+        def opened(self) -> None:
+            peers.append(self.socket.peer)
+
+        def closed(self, reason: hubbub.Closed) -> None:
+            peers.append(self.socket.peer)
+
+    async with serving(Remembering, ssl=tls if secure else None) as server:
+        client = await RawClient.connect(server.port, ssl=trusting if secure else None)
+        name = client.writer.get_extra_info("sockname")
+        assert await client.close() == (1000, "")
+        await until(lambda: len(peers) == 2)
+    assert peers == [name, name]

@@ -56,6 +56,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     __slots__ = (
         "_early",
+        "_peer",
         "_reader",
         "_refusal",
         "_since",
@@ -73,6 +74,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         self.reason: Closed | None = None  # why it ends, as soon as that is known
         self._reader: HandshakeReader | None = None
         self._early = b""
+        self._peer: Any = None
         self._refusal = ""
         self._since = 0.0  # when the phase began
 
@@ -178,7 +180,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def peer(self) -> Any:
         """The peer's address, as asyncio gives it."""
-        return self.transport.get_extra_info("peername") or None
+        return self._peer or self.transport.get_extra_info("peername") or None
 
     def address(self) -> str:
         """The peer's address without its port; the same string for all peers of a Unix socket."""
@@ -189,6 +191,8 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        if transport.get_extra_info("socket") is not None:  # one of the loop's, which may forget it at the end
+            self._peer = transport.get_extra_info("peername")
         limits, sweep = self.context.limits, self.context.sweep
         self._since = sweep.now
         self._reader = HandshakeReader(limits.max_headers, limits.max_header_size)
