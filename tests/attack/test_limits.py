@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from typing import Any
 
 import pytest
-import trustme
 
 import hubbub
 from hubbub.logs import PeerLog
+from support.certificates import contexts
 from support.client import RawClient, encode
 from support.outlets import MemorySocket, turns
 from support.serving import Echo, Recorder, serving, until
@@ -82,10 +81,7 @@ async def test_who_is_refused_for_something_else_is_not_taken_off_what_its_addre
 
 @pytest.mark.limit("max_connections_per_address")
 async def test_connections_over_tls_give_back_what_they_took_of_their_address() -> None:
-    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+    context, trusting = contexts()
     async with serving(Echo.fresh(), limits=hubbub.Limits(max_connections_per_address=1), ssl=context) as server:
         for _ in range(3):
             client = await RawClient.connect(server.port, ssl=trusting)

@@ -13,6 +13,7 @@ import pytest
 
 import hubbub
 from hubbub import Cause
+from support.certificates import contexts
 from support.client import HEAD, RawClient, encode
 from support.serving import Recorder, serving, until
 
@@ -84,9 +85,9 @@ class Raising(Recorder):
         return self._record("closed", reason)
 
 
-async def provoke(port: int, at: str) -> tuple[int, Any]:
+async def provoke(port: int, at: str, **settings: Any) -> tuple[int, Any]:
     """What a client sees of a callback that fails: the status, and the close frame if it was upgraded."""
-    client = await RawClient.connect(port)
+    client = await RawClient.connect(port, **settings)
     if client.status != 101:
         assert await client.at_end()
         client.kill()
@@ -102,18 +103,20 @@ async def provoke(port: int, at: str) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("at", CALLBACKS)
 async def test_whatever_a_callback_lets_out_costs_its_own_connection(
-    at: str, later: bool, caplog: pytest.LogCaptureFixture
+    at: str, tls: bool, later: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
+    ours, theirs = ({"ssl": context} for context in contexts()) if tls else ({}, {})
     for make in ERRORS:
         error = make()
         caplog.clear()
         handler = Raising.fresh(at=at, later=later, error=error)
-        async with serving(handler) as server:
-            good = await RawClient.connect(server.port)
+        async with serving(handler, **ours) as server:
+            good = await RawClient.connect(server.port, **theirs)
             async with asyncio.timeout(3):  # at once, not after handshake_timeout
-                seen = await provoke(server.port, at)
+                seen = await provoke(server.port, at, **theirs)
             assert seen == {
                 "handshake": (500, "handler"),
                 "closed": (101, (1000, "")),

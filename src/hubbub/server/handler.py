@@ -20,7 +20,8 @@ class Handler:
 
     Every callback may be `def` or `async def`. For one connection they never overlap and keep the order of arrival;
     while an `async def` callback runs, later messages wait, and a peer that sends many of them is not read
-    (`Limits.max_inbox`). A callback that raises closes its own connection with 1011 and is logged.
+    (`Limits.max_inbox`). A callback that raises closes its own connection with 1011 and is logged; so does one that
+    returns something other than None or a number, such as what `write` returns, since nothing is done with it.
     """
 
     socket: Socket

@@ -8,10 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 
 import hubbub
+from hubbub import native
 from hubbub.server import Context
+from hubbub.server.context import _say_that_it_is_slow
 
 
 class Loop(SimpleNamespace):
@@ -67,3 +70,17 @@ async def test_only_the_first_of_several_exits_is_let_out() -> None:
     for error in (ValueError(), asyncio.CancelledError(), SystemExit(3), KeyboardInterrupt()):
         shared.let_out(error)
     assert [type(error) for _, error in raised] == [SystemExit]
+
+
+@pytest.mark.parametrize(("wish", "lines"), [("", 1), ("0", 0)])
+def test_pure_python_that_was_not_wished_for_is_a_warning_once(
+    wish: str, lines: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HUBBUB_NATIVE", wish)
+    monkeypatch.setattr(native, "_missing", lambda: "the compiled part was not built")
+    _say_that_it_is_slow.cache_clear()
+    for _ in range(3):
+        context()
+    assert len(caplog.records) == lines
+    assert all("pure Python: the compiled part was not built" in record.getMessage() for record in caplog.records)
+    _say_that_it_is_slow.cache_clear()
