@@ -100,7 +100,7 @@ async def test_litestars_websocket(ws: Any) -> None:
             rooms.see_the_end_of(joined)
 
     endpoint.__annotations__.update({"socket": litestar.WebSocket, "return": None})
-    await rooms.test(litestar.Litestar([litestar.websocket("/")(endpoint)]), ws)
+    await rooms.test(litestar.Litestar([litestar.websocket("/")(endpoint)], logging_config=None), ws)
 
 
 @OURS_AND_ANOTHER
@@ -108,8 +108,8 @@ async def test_an_asynchronous_consumer_of_channels(ws: Any) -> None:
     pytest.importorskip("channels")
     from django.conf import settings
 
-    if not settings.configured:
-        settings.configure()
+    if not settings.configured:  # as the example does, which may be run in the same process
+        settings.configure(ROOT_URLCONF="examples.django_chat", SECRET_KEY="none", ALLOWED_HOSTS=["*"])
     from channels.generic.websocket import AsyncWebsocketConsumer
 
     rooms = Rooms()
