@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 import hubbub
+from hubbub import native
 from support.client import HEAD, RawClient
 from support.serving import Echo, Recorder, serving, until
 
@@ -78,7 +79,8 @@ async def test_a_client_that_speaks_plainly_to_a_tls_server_costs_nobody_else(
     async with serving(Echo.fresh(), ssl=tls) as server:
         plain = await RawClient.dial(server.port)
         plain.send(b"GET / HTTP/1.1\r\n\r\n")
-        assert await plain.at_end()
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(plain.reader.read(), 5)
         assert await echoes(await RawClient.connect(server.port, ssl=trusting))
 
 
@@ -173,13 +175,20 @@ async def test_tls_on_a_port_without_it_is_ended_at_once_and_counted(trusting: s
         await until(lambda: server.statistics().refused == {"tls": 1})
 
 
-async def test_a_request_without_tls_on_a_port_with_it_is_ended_at_once(tls: ssl.SSLContext) -> None:
+async def test_a_request_without_tls_on_a_port_with_it_is_told_so_at_once(tls: ssl.SSLContext) -> None:
     async with serving(Echo.fresh(), ssl=tls) as server:
         client = await RawClient.dial(server.port)
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         async with asyncio.timeout(2):
+            said = b""
             with contextlib.suppress(ConnectionError):
-                assert b"HTTP" not in await client.reader.read()
+                said = await client.reader.read()
+        if native.active():  # an event loop's transport ends it without a word
+            assert said.startswith(b"HTTP/1.1 400 ")
+            assert b"speaks TLS" in said
+            assert server.statistics().refused == {"tls": 1}
+        else:
+            assert b"HTTP" not in said
 
 
 async def test_a_subprotocol_that_is_no_token_is_not_echoed() -> None:

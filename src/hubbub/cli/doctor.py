@@ -76,8 +76,8 @@ def _event_loop() -> Finding:
     try:
         event_loop("uvloop")
     except Misuse:
-        what = "writing over TLS" if fanout is not None else "writing"
-        return Finding("event loop", "asyncio", f"pip install uvloop: {what} costs about half as much with it")
+        advice = "pip install uvloop: writing costs about half as much with it"
+        return Finding("event loop", "asyncio", "" if fanout is not None else advice)
     return Finding("event loop", f"uvloop {metadata.version('uvloop')}")
 
 

@@ -388,14 +388,17 @@ def outlet_for(
     transport: asyncio.Transport, owner: Owner, loop: asyncio.AbstractEventLoop, limits: Limits, counters: Counters
 ) -> AnyOutlet:
     """The outlet of a connection, the compiled one if it may be."""
+    tls = transport.get_extra_info("sslcontext") is not None
     give: Callable[[], None] | None = getattr(transport, "give", None)
-    if fanout is not None and give is not None:  # a compiled transport, whose descriptor the outlet takes over
+    if (
+        fanout is not None and give is not None and not tls
+    ):  # a compiled transport, whose descriptor the outlet takes over
         descriptor: int = cast("Any", transport).fileno()
         owning: CompiledOutlet = fanout.Outlet(descriptor, owner, loop, limits, counters, owned=True)
         give()
         return owning
     socket: Any = transport.get_extra_info("socket")
-    if fanout is not None and socket is not None and transport.get_extra_info("sslcontext") is None:
+    if fanout is not None and socket is not None and not tls:
         compiled: CompiledOutlet = fanout.Outlet(socket.fileno(), owner, loop, limits, counters)
         return compiled
     transport.set_write_buffer_limits(high=1, low=0)  # whatever the kernel does not take at once pauses us

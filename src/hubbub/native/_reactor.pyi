@@ -5,6 +5,7 @@ connections with one call into Python, on asyncio's loop as on uvloop. Everythin
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -39,6 +40,12 @@ class Reading(Protocol):
         """Such a read was taken in whole. `fresh`: what is unfinished has begun in it."""
 
     def eof_received(self) -> bool | None: ...
+    def truncated(self) -> None:
+        """Over TLS: the end that `eof_received` tells of next was not the peer's to say: its stream was cut off."""
+
+    def tls_failed(self, error: ssl.SSLError | None) -> None:
+        """The peer's TLS was wrong, or it speaks none (None); `connection_lost` follows."""
+
     def connection_lost(self, exc: Exception | None) -> None: ...
 
     phase: object
@@ -78,10 +85,16 @@ class Acceptor:
         descriptor: of a listening, non-blocking stream socket, which stays its owner's.
         make: makes a protocol for each connection.
         failed: is called when the kernel cannot accept, and the Acceptor has stopped.
+        tls: what its connections speak TLS with, as servers.
     """
 
     def __init__(
-        self, reactor: Reactor, descriptor: int, make: Callable[[], Reading], failed: Callable[[OSError], None]
+        self,
+        reactor: Reactor,
+        descriptor: int,
+        make: Callable[[], Reading],
+        failed: Callable[[OSError], None],
+        tls: ssl.SSLContext | None = None,
     ) -> None: ...
     def start(self) -> None:
         """Begin, or begin again."""
@@ -109,4 +122,4 @@ class Transport(asyncio.Transport):
         """An outlet has the descriptor, and will close it when it is detached."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`peername`, as asyncio gives it, is all that there is."""
+        """`peername`, as asyncio gives it; over TLS `sslcontext`, `ssl_object`, `peercert` and `cipher` as well."""

@@ -14,6 +14,7 @@ from libc.string cimport strerror
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from os import fsdecode
+from ssl import MemoryBIO, SSLError, SSLWantReadError
 
 from hubbub.errors import PeerError
 from hubbub.native._codec cimport Reader
@@ -118,6 +119,8 @@ cdef class Reactor:
     cdef object view  # which keeps the buffer
     cdef uint8_t *buffer
     cdef Py_ssize_t size
+    cdef object plain  # what TLS connections have decrypted is read into this one
+    cdef const uint8_t *plain_start
     cdef epoll_event events[AT_ONCE]
     cdef int at, count  # in `events`: what there was no time for is told in the next round
     cdef object round
@@ -133,6 +136,10 @@ cdef class Reactor:
         PyObject_GetBuffer(self.view, &exported, PyBUF_WRITABLE)
         self.buffer = <uint8_t *>exported.buf
         self.size = exported.len
+        PyBuffer_Release(&exported)
+        self.plain = memoryview(bytearray(RECORD))
+        PyObject_GetBuffer(self.plain, &exported, PyBUF_WRITABLE)
+        self.plain_start = <const uint8_t *>exported.buf
         PyBuffer_Release(&exported)
         self.sources = []
         self.posts = Turn()
@@ -222,10 +229,11 @@ cdef class Reactor:
 
 
 cdef class Acceptor(Source):
-    cdef object make, failed
+    cdef object make, failed, tls
 
-    def __cinit__(self, Reactor reactor, int descriptor, make, failed):
+    def __cinit__(self, Reactor reactor, int descriptor, make, failed, tls=None):
         self.reactor = reactor
+        self.tls = tls
         self.fd = descriptor
         self.make = make
         self.failed = failed
@@ -241,7 +249,9 @@ cdef class Acceptor(Source):
         cdef any_address peer
         cdef socklen_t size
         for _ in range(ACCEPTS):
-            transport = Transport.__new__(Transport)
+            transport = Transport.__new__(Transport) if self.tls is None else TlsTransport.__new__(TlsTransport)
+            if self.tls is not None:
+                (<TlsTransport>transport).context = self.tls
             size = sizeof(peer)
             transport.fd = accept4(self.fd, &peer.ip.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if transport.fd >= 0:
@@ -314,7 +324,7 @@ cdef class Transport(Source):
                 return
             size = recv(self.fd, self.reactor.buffer, <size_t>self.reactor.size, MSG_DONTWAIT)
             if size > 0:
-                self._deliver(size)
+                self.take(size)
                 # Less than would fit was all there is, and what comes later is an event of its own; but what a read
                 # stops short of, as the end and urgent data, is none if it came before.
                 if size < self.reactor.size:
@@ -323,9 +333,7 @@ cdef class Transport(Source):
                 else:  # of small messages that is a mailbox full
                     self.reactor.hand_over()
             elif size == 0:
-                if not self.protocol.eof_received():
-                    self.close()
-                return
+                return self.ended()
             elif errno == EAGAIN:
                 return
             elif errno != EINTR:
@@ -333,12 +341,20 @@ cdef class Transport(Source):
         if not self.paused:
             self._watch()  # there is more: to be told of it again
 
-    cdef _deliver(self, Py_ssize_t size):
+    cdef take(self, Py_ssize_t size):
+        """So many bytes are in the reactor's buffer."""
+        self._deliver(self.reactor.view[:size] if self.reader is None else None, self.reactor.buffer, size)
+
+    cdef ended(self):
+        """The peer sends no more."""
+        if not self.protocol.eof_received():
+            self.close()
+
+    cdef _deliver(self, view, const uint8_t *data, Py_ssize_t size):
         if self.reader is None:
-            self.protocol.received(self.reactor.view[:size])
+            self.protocol.received(view)
             return
         cdef Reader reader = self.reader
-        cdef const uint8_t *data = self.reactor.buffer
         cdef size_t at = 0
         cdef bint before = reader.begun()
         try:
@@ -367,6 +383,9 @@ cdef class Transport(Source):
     # Bytes out, where there is no outlet yet
 
     def write(self, data):
+        self._send(data)
+
+    cdef _send(self, data):
         cdef Py_buffer view
         cdef ssize_t sent
         if self.fd < 0 or self.closing:
@@ -489,6 +508,9 @@ cdef class Transport(Source):
 
     cdef _watch(self):
         self.reactor.change(self, self._events())
+
+
+include "_tls.pxi"
 
 
 def advance(protocol, straight, Reader reader not None, bytes data not None, Py_ssize_t at, double until):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -222,6 +223,18 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         if self.phase is not Phase.ENDING:  # it may still read what waits for it: nothing more, but all of that
             self._enter(Phase.ENDING)
         return True
+
+    def truncated(self) -> None:
+        """Over TLS: the stream ends, and it was not the peer who said so."""
+        self.because(Closed(Cause.RESET, 1006, "the TLS stream was cut off: its end came without a close_notify"))
+
+    def tls_failed(self, error: ssl.SSLError | None) -> None:
+        """The peer's TLS was wrong, or it speaks none (None)."""
+        said = "no TLS on a port that speaks it" if error is None else f"TLS failed: {error.reason or error}"
+        if self.phase is Phase.HANDSHAKE:
+            self.context.refused["tls"] += 1
+            self.context.log.write(INFO, "refused a connection from %s: %s", self.peer(), said)
+        self.because(Closed(Cause.RESET, 1006, said))
 
     def connection_lost(self, exc: Exception | None) -> None:
         reached = self.phase is not Phase.HANDSHAKE and hasattr(self, "socket")

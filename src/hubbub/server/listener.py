@@ -198,12 +198,14 @@ class Listener:
         if self._path is None:
             # inherited by what it accepts; asyncio does it only for sockets that were made in a certain way
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if reactor is None or self._tls is not None:
+        if reactor is None:
             await self._open_on_loop()
         else:
             self._reactor = reactor
             self.socket.setblocking(False)
-            acceptor: Acceptor = _reactor.Acceptor(reactor, self.socket.fileno(), self._protocol, self._cannot_accept)
+            acceptor: Acceptor = _reactor.Acceptor(
+                reactor, self.socket.fileno(), self._protocol, self._cannot_accept, self._tls
+            )
             acceptor.start()
             self._server = acceptor
 

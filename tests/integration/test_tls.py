@@ -1,0 +1,262 @@
+"""TLS: what goes wrong with it, and members over TLS beside plain ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import time
+from typing import Any
+
+import pytest
+import trustme
+
+import hubbub
+from hubbub import native
+from support.client import HEAD, RawClient, encode
+from support.serving import Echo, Recorder, serving, until
+
+BOTH_LOOPS = True
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def trusting(authority: trustme.CA, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    context.maximum_version = version
+    return context
+
+
+class Wire:
+    """A client whose TLS records pass through the test's hands."""
+
+    def __init__(self, authority: trustme.CA) -> None:
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = trusting(authority).wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+
+    async def dial(self, port: int) -> None:
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port)
+        await self.until_done(self.tls.do_handshake)
+
+    async def until_done(self, step: Any, *arguments: Any) -> Any:
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    done = step(*arguments)
+                except ssl.SSLWantReadError:
+                    self.flush()
+                    data = await self.reader.read(65536)
+                    assert data, "the server has ended the connection"
+                    self.incoming.write(data)
+                else:
+                    self.flush()
+                    return done
+
+    def flush(self) -> None:
+        self.writer.write(self.outgoing.read())
+
+    async def upgrade(self) -> None:
+        self.tls.write(HEAD.format(path="/").encode() + b"\r\n")
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += await self.until_done(self.tls.read, 4096)
+        assert b" 101 " in answer
+
+    def kill(self) -> None:
+        self.writer.transport.abort()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("size", [1, 16_384, 16_385, 300_000])
+async def test_messages_of_any_size_pass_both_ways(
+    tls: ssl.SSLContext, authority: trustme.CA, version: ssl.TLSVersion, size: int
+) -> None:
+    async with serving(Echo.fresh(), ssl=tls) as server:
+        client = await RawClient.connect(server.port, ssl=trusting(authority, version))
+        data = os.urandom(size)
+        client.binary(data)
+        assert await client.read() == data
+        assert await client.close() == (1000, "")
+
+
+async def test_a_records_pieces_may_come_one_by_one(tls: ssl.SSLContext, authority: trustme.CA) -> None:
+    handler = Recorder.fresh()
+    async with serving(handler, ssl=tls) as server:
+        wire = Wire(authority)
+        await wire.dial(server.port)
+        await wire.upgrade()
+        wire.tls.write(encode(1, b"one") + encode(1, b"two"))
+        for byte in wire.outgoing.read():
+            wire.writer.write(bytes([byte]))
+            await wire.writer.drain()
+            await asyncio.sleep(0)
+        await until(lambda: ("message", "two") in handler.everyone[0].events)
+        wire.kill()
+
+
+async def test_a_stream_that_is_cut_off_is_told_apart_from_one_that_ends(
+    tls: ssl.SSLContext, authority: trustme.CA
+) -> None:
+    handler = Recorder.fresh()
+    async with serving(handler, ssl=tls) as server:
+        for cut in (True, False):
+            wire = Wire(authority)
+            await wire.dial(server.port)
+            await wire.upgrade()
+            wire.tls.write(encode(1, b"last"))
+            if not cut:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    wire.tls.unwrap()
+            wire.flush()
+            wire.writer.write_eof()
+            one = handler.everyone[-1]
+            await until(lambda one=one: one.events[-1][0] == "closed")  # type: ignore[misc]
+            assert one.events[-2] == ("message", "last")
+            reason = one.events[-1][1]
+            assert (reason.cause, reason.code) == ("reset", 1006)
+            if native.active():
+                assert ("cut off" in reason.text) is cut
+            wire.kill()
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [
+        b"\x16\x03\x01\xff\xff" + b"\x01" * 2000,  # no hello
+        b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
+        b"\x15\x03\x03\x00\x02\x02\x28",  # an alert
+        b"\x80\x2e\x01\x03\x01" + bytes(50),  # of the last century
+        bytes(3000),
+        os.urandom(4000),
+    ],
+)
+async def test_bad_tls_costs_nobody_else(tls: ssl.SSLContext, authority: trustme.CA, hello: bytes) -> None:
+    async with serving(Echo.fresh(), ssl=tls) as server:
+        bad = await RawClient.dial(server.port)
+        bad.send(hello)
+        good = await RawClient.connect(server.port, ssl=trusting(authority))
+        good.text("hello")
+        assert await good.read() == "hello"
+        bad.kill()
+        await until(lambda: server.statistics().connections == 1)
+
+
+async def test_a_flipped_bit_ends_the_connection(tls: ssl.SSLContext, authority: trustme.CA) -> None:
+    handler = Recorder.fresh()
+    async with serving(handler, ssl=tls) as server:
+        wire = Wire(authority)
+        await wire.dial(server.port)
+        await wire.upgrade()
+        wire.tls.write(encode(1, b"message"))
+        record = bytearray(wire.outgoing.read())
+        record[-1] ^= 1
+        wire.writer.write(record)
+        await until(lambda: handler.everyone[0].events[-1][0] == "closed")
+        assert not any(name == "message" for name, _ in handler.everyone[0].events)
+        wire.kill()
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01"], ids=["nothing", "a little"])
+async def test_a_handshake_has_the_handshakes_deadline(tls: ssl.SSLContext, sent: bytes) -> None:
+    limits = hubbub.Limits(handshake_timeout=0.2, close_timeout=0.2)
+    async with serving(Echo.fresh(), ssl=tls, limits=limits) as server:
+        client = await RawClient.dial(server.port)
+        client.send(sent)
+        assert await client.at_end()
+        await until(lambda: server.statistics().connections == 0)
+
+
+async def test_renegotiation_is_refused(tls: ssl.SSLContext, authority: trustme.CA) -> None:
+    async with serving(Echo.fresh(), ssl=tls) as server:
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2"]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        except FileNotFoundError:
+            pytest.skip("no openssl program here")
+        assert process.stdin is not None
+        process.stdin.write(b"R\n")
+        await process.stdin.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await process.wait()
+        if process.returncode is None:
+            process.kill()
+        said = b"".join(part or b"" for part in await process.communicate())
+        assert b"RENEGOTIATING" in said
+        assert b"no renegotiation" in said or b"unexpected message" in said or b"handshake failure" in said
+
+
+async def test_a_certificate_of_the_client_is_asked_for_and_shown(authority: trustme.CA) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    async with serving(Echo.fresh(), ssl=context) as server:
+        mine = trusting(authority)
+        with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+            await RawClient.connect(server.port, ssl=mine)
+        authority.issue_cert("client@example.org").configure_cert(mine)
+        client = await RawClient.connect(server.port, ssl=mine)
+        client.text("hello")
+        assert await client.read() == "hello"
+
+
+@pytest.mark.parametrize("overflow", ["disconnect", "drop-oldest"])
+async def test_a_room_of_both_kinds_has_one_order_and_slow_members_their_policy(
+    tls: ssl.SSLContext, authority: trustme.CA, overflow: str
+) -> None:
+    handler = Recorder.fresh()
+    hub = hubbub.Hub(overflow=overflow, limits=hubbub.Limits(max_backlog=4 << 20))
+    async with serving(handler, hub=hub, ssl=tls) as secure, serving(handler, hub=hub) as plain:
+        clients = [await RawClient.connect(secure.port, ssl=trusting(authority)) for _ in range(3)]
+        clients += [await RawClient.connect(plain.port) for _ in range(3)]
+        context = trusting(authority)
+        stuck = context.wrap_socket(
+            socket.create_connection(("127.0.0.1", secure.port)),
+            server_hostname="localhost",
+            do_handshake_on_connect=False,
+        )
+        await asyncio.to_thread(stuck.do_handshake)
+        await asyncio.to_thread(stuck.sendall, HEAD.format(path="/").encode() + b"\r\n")
+        await until(lambda: len(handler.everyone) == 7)
+        for one in handler.everyone:
+            await until(lambda one=one: any(name == "opened" for name, _ in one.events))  # type: ignore[misc]
+            hub.join("room", one.socket)
+
+        def publish(name: str) -> None:
+            for number in range(100):
+                hub.broadcast("room", f"{name}{number} " + "x" * 80_000)
+                time.sleep(0.005)  # those who read keep up
+
+        readings = [asyncio.create_task(_read(client, 200)) for client in clients]
+        await asyncio.gather(*(asyncio.to_thread(publish, name) for name in "ab"))
+        orders = await asyncio.gather(*readings)
+        assert all(order == orders[0] for order in orders)
+        drops = hub.statistics().drops
+        assert drops["overflow"] > 0
+        if overflow == "disconnect":
+            await until(lambda: any(events.events[-1][0] == "closed" for events in handler.everyone))
+        stuck.close()
+
+
+async def _read(client: RawClient, count: int) -> list[str]:
+    return [str(await client.read()).split(" ")[0] for _ in range(count)]
