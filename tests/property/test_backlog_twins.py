@@ -114,6 +114,7 @@ def test_both_come_to_the_same(core: Any, sequence: Steps, policy: Overflow) -> 
             twin.put_control(data)
         elif len(twin):
             data = twin.take(size)
+            total.add(-len(data))
             assert backlog.waiting().startswith(data)
             backlog.taken(len(data))
         assert core.hb_total_backlog() == total.used == len(backlog.waiting())

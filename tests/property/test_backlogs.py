@@ -32,8 +32,10 @@ def test_every_frame_is_taken_or_counted_and_in_order(
         assert backlog.size == sum(len(frame.data) for frame in backlog._frames) == total.used
         if take and len(backlog):
             taken.append(backlog.take(take))
+            total.add(-len(taken[-1]))
     while len(backlog):
         taken.append(backlog.take(50))
+        total.add(-len(taken[-1]))
     out = b"".join(taken)
     assert total.used == 0
     remaining = iter(given_in)

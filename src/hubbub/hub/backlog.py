@@ -52,15 +52,22 @@ class Outcome(NamedTuple):
 
 
 class TotalBacklog:
-    """The bytes that wait for all sockets of the process. Changed under the lock."""
+    """The bytes that wait for all sockets of the process. Changed under the lock; the compiled twin by any thread."""
 
     __slots__ = ("used",)
 
     def __init__(self) -> None:
         self.used: int = 0
 
-    def add(self, size: int) -> None:
+    def add(self, difference: int) -> None:
+        self.used += difference
+
+    def claim(self, own: int, size: int, limit: int) -> bool:
+        """Add `size` if it is `affordable`; returns whether it was."""
+        if not affordable(own, size, self.used, limit):
+            return False
         self.used += size
+        return True
 
 
 def affordable(own: int, size: int, used: int, limit: int) -> bool:
@@ -72,7 +79,6 @@ def affordable(own: int, size: int, used: int, limit: int) -> bool:
     return own + size <= limit - used - size
 
 
-TOTAL = TotalBacklog()
 _ACCEPTED = Outcome(True)
 
 
@@ -82,11 +88,12 @@ class Backlog:
     Args:
         limit: bytes, besides a single frame that is larger by itself.
         total_limit: bytes of all backlogs of the process.
+        total: counts them.
     """
 
     __slots__ = ("_frames", "_limit", "_policy", "_total", "_total_limit", "size")
 
-    def __init__(self, limit: int, total_limit: int, policy: Overflow, total: TotalBacklog = TOTAL) -> None:
+    def __init__(self, limit: int, total_limit: int, policy: Overflow, total: TotalBacklog) -> None:
         self._frames: deque[Waiting] = deque()
         self._limit = limit
         self._total_limit = total_limit
@@ -103,9 +110,13 @@ class Backlog:
         Args:
             already: bytes in front of this backlog, given to the transport but not yet taken by the kernel.
         """
-        cause = self._excess(len(frame.data), already)
-        if not cause or frame.control:
+        size = len(frame.data)
+        if frame.control:
             self._push(frame)
+            return _ACCEPTED
+        cause = self._claim(size, already)
+        if not cause:
+            self._frames.append(frame)
             return _ACCEPTED
         match self._policy:
             case Overflow.DISCONNECT:
@@ -113,14 +124,14 @@ class Backlog:
             case Overflow.DROP_NEWEST:
                 return Outcome(False, 1, cause)
             case Overflow.DROP_OLDEST:
-                dropped = self._drop_oldest(len(frame.data), already)
-                if self._excess(len(frame.data), already):
+                dropped = self._drop_oldest(size, already)
+                if self._claim(size, already):
                     return Outcome(False, dropped + 1, cause)
             case Overflow.LATEST:
                 dropped = self._keep_latest(frame)
-                if self._excess(len(frame.data), already):
+                if self._claim(size, already):
                     return Outcome(False, dropped + 1, cause, disconnect=True)
-        self._push(frame)
+        self._frames.append(frame)
         return Outcome(True, dropped, cause)
 
     def put_control(self, data: bytes) -> None:
@@ -133,18 +144,21 @@ class Backlog:
         self._push(Waiting(data, None, control=True))
 
     def take(self, most: int) -> bytes:
-        """The next whole frames, joined: at most so many bytes, but at least one frame."""
+        """The next whole frames, joined: at most so many bytes, but at least one frame.
+
+        They stay in the total of all: whoever takes them lets go of them there.
+        """
         frames = self._frames
         first = frames.popleft().data
         size = len(first)
         if not frames or size + len(frames[0].data) > most:
-            self._resize(-size)
+            self.size -= size
             return first
         parts = [first]
         while frames and size + len(frames[0].data) <= most:
             parts.append(frames.popleft().data)
             size += len(parts[-1])
-        self._resize(-size)
+        self.size -= size
         return b"".join(parts)
 
     def clear(self) -> int:
@@ -153,6 +167,16 @@ class Backlog:
         self._frames.clear()
         self._resize(-self.size)
         return lost
+
+    def _claim(self, size: int, already: int) -> str:
+        """Count so many bytes in, or say why not."""
+        waiting = self.size + already
+        if waiting and waiting + size > self._limit:
+            return "overflow"
+        if not self._total.claim(waiting, size, self._total_limit):
+            return "budget"
+        self.size += size
+        return ""
 
     def _excess(self, size: int, already: int) -> str:
         return self._excess_beside(self.size + already, size, self._total.used)

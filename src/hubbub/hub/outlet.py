@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, cast
 
-from hubbub.hub.backlog import TOTAL, Backlog, Overflow, Waiting, affordable
+from hubbub.hub.backlog import Backlog, Overflow, TotalBacklog, Waiting, affordable
 from hubbub.hub.statistics import Counters, fanout
 from hubbub.limits import Limits
 from hubbub.lock import carry_out, inside, lock, perform, put_off
@@ -38,6 +38,10 @@ AnyOutlet: TypeAlias = Union["Outlet", "CompiledOutlet"]
 
 LARGE = 64 * 1024  # bytes beyond which a message begins only if all of it might wait
 FLUSH_SIZE = 64 * 1024  # bytes joined into one write when a backlog leaves: about what a socket buffer takes at once
+
+
+TOTAL: TotalBacklog = TotalBacklog() if fanout is None else fanout.TotalBacklog()
+"""One for both kinds of outlets, for a process may have both."""
 
 
 class Sink(Protocol):
@@ -166,20 +170,28 @@ class Outlet:
             self.counters.drops["closed"] += len(frames)
             return 0
         encoded = [frame.encoded(self.form) for frame in frames]
-        if self.ready and get_ident() == self.thread and self._may_begin(encoded):
-            data = encoded[0] if len(encoded) == 1 else b"".join(encoded)
-            self.transmit(data)
-            self.counters.bytes += len(data)
-            if self._held and TOTAL.used > self._limits.max_total_backlog:  # it has begun, and its rest does not fit
-                self._cut("budget")
+        if len(encoded) > 1 and self._may_begin(sum(map(len, encoded))):
+            self._pass_on(b"".join(encoded))
             return len(frames)
-        accepted = sum(self._wait(Waiting(data, channel)) for data in encoded)
+        return sum(self._give(data, channel) for data in encoded)
+
+    def _give(self, data: bytes, channel: Hashable | None) -> bool:
+        if self._may_begin(len(data)):
+            self._pass_on(data)
+            return True
+        accepted = self._wait(Waiting(data, channel))
         self._request_flush()
         return accepted
 
-    def _may_begin(self, encoded: Sequence[bytes]) -> bool:
-        limit = self._limits.max_total_backlog
-        return all(len(data) <= LARGE or affordable(0, len(data), TOTAL.used, limit) for data in encoded)
+    def _may_begin(self, size: int) -> bool:
+        """Whether so much may go to the transport now; of much only what might wait there."""
+        if not self.ready or get_ident() != self.thread:
+            return False
+        return size <= LARGE or affordable(0, size, TOTAL.used, self._limits.max_total_backlog)
+
+    def _pass_on(self, data: bytes) -> None:
+        self.transmit(data)
+        self.counters.bytes += len(data)
 
     def control(self, data: bytes) -> bool:
         """Send a ping or pong. Of those that wait only the latest does."""
@@ -287,8 +299,14 @@ class Outlet:
             self._hold(self._sink.get_write_buffer_size())
 
     def _hold(self, size: int) -> None:
+        """Count what the transport holds. A frame that has begun, and whose rest may not wait, costs the connection."""
         with lock:
-            TOTAL.add(size - self._held)
+            if self._held:  # what TLS adds to bytes that are counted already is not
+                size = min(size, self._held)
+                TOTAL.add(size - self._held)
+            elif not TOTAL.claim(0, size, self._limits.max_total_backlog):
+                self._cut("budget")
+                return
             self._held = size
 
     def resume(self) -> None:
@@ -306,7 +324,11 @@ class Outlet:
             self._flushing = False
             while self._backlog is not None and not self._paused:
                 if self._backlog:
-                    self.transmit(self._backlog.take(FLUSH_SIZE))
+                    data = self._backlog.take(FLUSH_SIZE)
+                    self._held += len(data)
+                    self.transmit(data)
+                    if not self._paused:
+                        self._hold(0)
                 if not self._backlog:
                     self._backlog = None
             self.ready = self.loop if self.open and not self._paused and self._backlog is None else None
@@ -327,7 +349,8 @@ class Outlet:
     def _waiting(self) -> Backlog:
         if self._backlog is None:
             self.ready = None
-            self._backlog = Backlog(self._limits.max_backlog, self._limits.max_total_backlog, self.overflow)
+            limits = self._limits
+            self._backlog = Backlog(limits.max_backlog, limits.max_total_backlog, self.overflow, TOTAL)
         return self._backlog
 
     def _put_last(self, data: bytes) -> None:
@@ -407,4 +430,4 @@ def outlet_for(
 
 def total_backlog() -> int:
     """Bytes that wait for all sockets of this process, what a paused transport holds included."""
-    return TOTAL.used + (0 if fanout is None else int(fanout.total_backlog()))
+    return TOTAL.used

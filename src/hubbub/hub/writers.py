@@ -14,6 +14,7 @@ from threading import Condition, get_ident
 from typing import TYPE_CHECKING
 
 from hubbub.hub.mailbox import Mailbox
+from hubbub.hub.outlet import LARGE
 from hubbub.hub.statistics import Counters
 from hubbub.lock import carry_out, lock, put_off
 from hubbub.logs import logger
@@ -175,11 +176,13 @@ class Writers:
         """Give the batch to these members. The loop that the whole library is about."""
         start, end, excluded, loop = batch.start, batch.end, batch.excluded, self._loop
         data = batch.joined(None)
+        large = len(batch.entries) == 1 and batch.size > LARGE
         alike = sends = deliveries = size = 0
         for member in members:
             outlet = member.outlet
             try:
-                if member.cursor == start and outlet.ready is loop and not (excluded and outlet in excluded):
+                usual = member.cursor == start and outlet.ready is loop and not large
+                if usual and not (excluded and outlet in excluded):
                     member.cursor = end
                     if outlet.form is None:
                         outlet.transmit(data)

@@ -34,6 +34,8 @@ cdef extern from "backlog.h" nogil:
         uint64_t stall_ms
     enum: HB_DIRECT, HB_CONTROL
     size_t hb_total_backlog()
+    void hb_total_add(Py_ssize_t)
+    bint hb_total_claim(size_t, size_t, size_t)
 
 
 cdef extern from "counts.h" nogil:

@@ -18,10 +18,15 @@ from hubbub.hub.statistics import Counters
 from hubbub.limits import Limits
 from hubbub.wire import Frame
 
-__all__ = ["Counts", "Outlet", "Shard", "Writers", "after_fork", "total_backlog"]
+__all__ = ["Counts", "Outlet", "Shard", "TotalBacklog", "Writers", "after_fork"]
 
-def total_backlog() -> int:
-    """Bytes that wait for all sockets of the process."""
+class TotalBacklog:
+    """The one count of bytes that wait for all sockets of the process; for outlets in Python, too. Atomic."""
+
+    @property
+    def used(self) -> int: ...
+    def add(self, difference: int) -> None: ...
+    def claim(self, own: int, size: int, limit: int) -> bool: ...
 
 def after_fork() -> None:
     """Begin anew in a child process, where the threads of the parent do not exist. `os.fork` calls it."""

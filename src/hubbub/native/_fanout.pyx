@@ -20,7 +20,7 @@ from libc.string cimport memcpy, strerror
 
 from hubbub.lock import later, lock as the_lock, put_off
 
-__all__ = ["Counts", "Outlet", "Shard", "Writers", "after_fork", "total_backlog"]
+__all__ = ["Counts", "Outlet", "Shard", "TotalBacklog", "Writers", "after_fork"]
 
 
 cdef enum:
@@ -36,8 +36,16 @@ cdef tuple CAUSES = (None, "overflow", "budget", "closed", "error")
 cdef tuple CUTS = (None, "overflow", "budget", "stalled", "error")
 
 
-def total_backlog():
-    return hb_total_backlog()
+cdef class TotalBacklog:
+    @property
+    def used(self):
+        return hb_total_backlog()
+
+    def add(self, Py_ssize_t difference):
+        hb_total_add(difference)
+
+    def claim(self, size_t own, size_t size, size_t limit):
+        return hb_total_claim(own, size, limit)
 
 
 cdef class Counts:

@@ -8,6 +8,22 @@ static atomic_size_t total;
 
 size_t hb_total_backlog(void) { return atomic_load_explicit(&total, memory_order_relaxed); }
 
+void hb_total_add(ptrdiff_t difference) { atomic_fetch_add_explicit(&total, (size_t)difference, memory_order_relaxed); }
+
+// Whether a socket of whom `own` bytes wait may let `size` more wait, when `used` wait for all.
+static bool affordable(size_t own, size_t size, size_t used, size_t limit) {
+    return used <= limit && size <= limit - used && own + size <= limit - used - size;
+}
+
+bool hb_total_claim(size_t own, size_t size, size_t limit) {
+    size_t used = hb_total_backlog();
+    do {
+        if (!affordable(own, size, used, limit)) return false;
+    } while (!atomic_compare_exchange_weak_explicit(&total, &used, used + size, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
 hb_backlog *hb_backlog_new(void) { return calloc(1, sizeof(hb_backlog)); }
 
 static hb_waiting *at(const hb_backlog *backlog, uint32_t index) {
@@ -16,12 +32,12 @@ static hb_waiting *at(const hb_backlog *backlog, uint32_t index) {
 
 static void more(hb_backlog *backlog, size_t bytes) {
     backlog->size += bytes;
-    atomic_fetch_add_explicit(&total, bytes, memory_order_relaxed);
+    hb_total_add((ptrdiff_t)bytes);
 }
 
 static void less(hb_backlog *backlog, size_t bytes) {
     backlog->size -= bytes;
-    atomic_fetch_sub_explicit(&total, bytes, memory_order_relaxed);
+    hb_total_add(-(ptrdiff_t)bytes);
 }
 
 size_t hb_backlog_free(hb_backlog *backlog) {
@@ -50,11 +66,6 @@ static bool grow(hb_backlog *backlog) {
     return true;
 }
 
-// Whether a socket of whom `own` bytes wait may let `size` more wait, when `used` wait for all.
-static bool affordable(size_t own, size_t size, size_t used, size_t limit) {
-    return used <= limit && size <= limit - used && own + size <= limit - used - size;
-}
-
 bool hb_backlog_affordable(const hb_backlog *backlog, size_t size, const hb_bounds *bounds) {
     return affordable(backlog ? backlog->size : 0, size, hb_total_backlog(), bounds->total_backlog);
 }
@@ -62,11 +73,7 @@ bool hb_backlog_affordable(const hb_backlog *backlog, size_t size, const hb_boun
 // Takes `size` bytes of what all may have waiting; HB_KEPT if they were free for this one.
 static enum hb_cause claim(hb_backlog *backlog, size_t size, const hb_bounds *bounds) {
     if (backlog->size && backlog->size + size > bounds->backlog) return HB_OVERFLOW;
-    size_t used = hb_total_backlog();
-    do {
-        if (!affordable(backlog->size, size, used, bounds->total_backlog)) return HB_BUDGET;
-    } while (!atomic_compare_exchange_weak_explicit(&total, &used, used + size, memory_order_relaxed,
-                                                    memory_order_relaxed));
+    if (!hb_total_claim(backlog->size, size, bounds->total_backlog)) return HB_BUDGET;
     backlog->size += size;
     return HB_KEPT;
 }

@@ -5,6 +5,7 @@
 #define HUBBUB_BACKLOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/uio.h>
 
 #include "counts.h"
@@ -40,7 +41,11 @@ typedef struct hb_outcome {
     size_t dropped;       // messages dropped to make room, the new one included if it was not accepted
 } hb_outcome;
 
-size_t hb_total_backlog(void);  // bytes that wait for all sockets of the process
+// The bytes that wait for all sockets of the process, those of outlets in Python included.
+size_t hb_total_backlog(void);
+void hb_total_add(ptrdiff_t difference);
+// Adds `size` if a socket of whom `own` bytes wait may have so many more: as many as stay free beside it.
+bool hb_total_claim(size_t own, size_t size, size_t limit);
 
 hb_backlog *hb_backlog_new(void);  // NULL without memory
 // Forgets everything and frees it. Returns how many messages that were, control frames not counted.

@@ -199,6 +199,56 @@ async def test_a_large_message_is_refused_whole_before_it_begins(new_socket: New
     assert user.outlet.open
 
 
+@pytest.mark.limit("max_total_backlog")
+@pytest.mark.skipif(fanout is None, reason="there is one kind")
+async def test_outlets_of_both_kinds_share_one_total() -> None:
+    limits, before = Limits(max_backlog=200_000, max_total_backlog=200_000), total_backlog()
+    users: list[LocalSocket] = [kind(limits) for kind in (MemorySocket, PairSocket) for _ in range(5)]
+    for user in users:
+        user.outlet.overflow = "drop-newest"
+        user.block()
+    for _ in range(100):
+        for user in users:
+            user.outlet.write(hubbub.binary(bytes(3000)))
+            assert total_backlog() <= 200_000
+    assert total_backlog() - before == sum(user.outlet.buffered for user in users)
+    assert all(user.outlet.buffered > 10_000 for user in users)
+    for user in users:
+        user.outlet.detach()
+    assert total_backlog() == before
+
+
+@pytest.mark.limit("max_total_backlog")
+async def test_a_large_broadcast_begins_only_where_it_might_wait(new_socket: NewSocket) -> None:
+    limits, before = Limits(max_backlog=300_000, max_total_backlog=300_000), total_backlog()
+    hub = Hub(overflow="drop-newest")
+    users = [new_socket(limits) for _ in range(10)]
+    for user in users:
+        hub.join("room", user)
+        user.block()
+    hub.broadcast("room", bytes(80_000))
+    await until(lambda: hub.statistics().waiting == 0)
+    assert 80_000 < total_backlog() <= 300_000
+    assert hub.statistics().drops["budget"] >= 7
+    assert all(user.outlet.open for user in users)
+    for user in users:
+        user.outlet.detach()
+    assert total_backlog() == before
+
+
+@pytest.mark.limit("max_total_backlog")
+async def test_what_a_flush_moves_to_the_transport_stays_counted() -> None:
+    user, before = MemorySocket(), total_backlog()
+    user.block()
+    for _ in range(10):
+        user.outlet.write(hubbub.binary(bytes(30_000)))
+    held, user.sink.held = user.sink.held, b""  # the kernel takes what the transport holds, and no more
+    user.outlet.resume()
+    assert total_backlog() - before == 9 * len(held) == user.outlet.buffered
+    user.outlet.detach()
+    assert total_backlog() == before
+
+
 @pytest.mark.limit("backlog_timeout")
 @pytest.mark.skipif(fanout is None, reason="a transport's stalls are the sweep's")
 async def test_however_many_stall_together_are_cut_together() -> None:
