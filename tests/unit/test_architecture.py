@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 # What the bindings of compiled parts may import: `wire` chooses between twins, so they see only leaves of it.
 ALLOWED_IN_BINDINGS = {"hubbub.errors", "hubbub.lock", "hubbub.wire.deflate", "hubbub.wire.received"}
-BINDINGS_BELOW = {"_reactor": {"hubbub.native._codec", "hubbub.native._fanout"}}
+BINDINGS_BELOW = {"_fanout": {"hubbub.native._codec"}, "_reactor": {"hubbub.native._codec", "hubbub.native._fanout"}}
 NEVER_IN_WIRE = {"asyncio", "socket", "ssl", "time", "random", "secrets", "threading", "os", "logging", "select"}
 
 

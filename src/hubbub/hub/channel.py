@@ -6,17 +6,20 @@ from collections.abc import Callable, Hashable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hubbub.hub.mailbox import Entry
+from hubbub.hub.memberships import among
 from hubbub.wire import Frame
 
 if TYPE_CHECKING:
     from hubbub.hub.hub import Hub
+    from hubbub.hub.mailbox import AnyEntry
     from hubbub.hub.outlet import AnyOutlet
 
 __all__ = ["Channel", "Member", "Pool", "Shard", "Sharding"]
 
 Sharding = Callable[[Any], int]
 
-_numbers = count(1)
+number_of = count(1).__next__
 
 
 class Member:
@@ -60,14 +63,14 @@ class Shard(Protocol):
     def remove(self, member: Member) -> None:
         """It leaves. It is given what was posted before, first."""
 
-    def post(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
-        """Append a message that those are not to get, and see to it that a writer comes."""
+    def post(self, entry: AnyEntry) -> None:
+        """Append a message, and see to it that a writer comes."""
 
-    def has_room(self, size: int, most: int, most_size: int) -> bool:
-        """Whether the mailbox, of so many messages and bytes at most, takes one more of `size` bytes."""
+    def has_room(self, size: int) -> bool:
+        """Whether the mailbox takes one more message, of so many bytes."""
         ...
 
-    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float) -> None:
+    def wait_for_room(self, size: int, seconds: float) -> None:
         """Wait for that a while, so many seconds at most, without the lock."""
 
 
@@ -95,20 +98,41 @@ class Pool(Protocol):
 
 
 class Channel:
-    """A named set of members. All of it is read and changed under the lock.
+    """A named set of members. All of it is changed under the lock.
 
     Args:
         shards: how many it has from the start, for each kind of outlet among its members.
         most_shards: how many it may have when the first ones are full.
+        next: the newest channel whose id has the same hash, when this one was made.
     """
 
-    __slots__ = ("_at_first", "_most_shards", "count", "hub", "id", "number", "shards")
+    __slots__ = (
+        "_at_first",
+        "_most_shards",
+        "changes",
+        "count",
+        "entry",
+        "forms",
+        "hash",
+        "hub",
+        "id",
+        "next",
+        "number",
+        "shards",
+    )
 
-    def __init__(self, hub: Hub, id: Hashable, shards: int, most_shards: int) -> None:
+    def __init__(
+        self, hub: Hub, id: Hashable, shards: int, most_shards: int, hash: int = 0, next: Channel | None = None
+    ) -> None:
         self.hub: Hub = hub
         self.id: Hashable = id
-        self.number: int = next(_numbers)  # what stands for it where nothing but numbers is known
+        self.hash: int = hash
+        self.next: Channel | None = next
+        self.number: int = number_of()  # what stands for it where nothing but numbers is known
         self.count: int = 0
+        self.changes: int = 0  # joins and leaves
+        self.forms: dict[int, int] | None = None  # how many members have which form, besides plain
+        self.entry: Callable[[Frame, frozenset[AnyOutlet]], AnyEntry] = Entry  # compiled shards put another one here
         self.shards: list[Shard] = []
         self._at_first = shards
         self._most_shards = most_shards
@@ -124,18 +148,45 @@ class Channel:
             shard = pool.shard(self)
             self.shards.append(shard)
         member = Member(socket, meta, shard)
+        form = member.outlet.form
+        if form is not None:
+            self.forms = self.forms or {}
+            self.forms[form] = self.forms.get(form, 0) + 1
         self.count += 1
+        self.changes += 1
         return member
 
     def leave(self, member: Member) -> None:
         member.shard.remove(member)
+        form = member.outlet.form
+        if self.forms and form in self.forms:
+            self.forms[form] -= 1
+            if not self.forms[form]:
+                del self.forms[form]
         self.count -= 1
+        self.changes += 1
 
-    def post(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
+    def compress(self, frame: Frame) -> None:
+        """For each form that members have. It may take its time, so never under the lock.
+
+        A member of another form that joins meanwhile gets the frame plain, which every peer takes.
+        """
+        for form in list(self.forms or ()):
+            frame.encoded(form)
+
+    def count_among(self, outlets: frozenset[AnyOutlet]) -> int:
+        """How many of them are members."""
+        return sum(among(outlet.memberships, self) is not None for outlet in outlets)
+
+    def full_shard(self, size: int) -> Shard | None:
+        """One whose mailbox has no room for a message of so many bytes."""
+        return next((shard for shard in self.shards if not shard.has_room(size)), None)
+
+    def post(self, entry: AnyEntry) -> None:
         """Append a message to every mailbox with members: all of them in one order, since the lock is held."""
         for shard in self.shards:
             if shard.members:
-                shard.post(frame, excluded)
+                shard.post(entry)
 
     def members(self) -> list[Member]:
         """A snapshot."""

@@ -21,6 +21,7 @@ from hubbub.arguments import instance, shown, whole
 from hubbub.errors import LimitReached, Misuse, Overloaded
 from hubbub.hub.backlog import Overflow
 from hubbub.hub.channel import Channel, Member, Pool, Sharding
+from hubbub.hub.directory import Directory
 from hubbub.hub.memberships import among, every, with_one, without
 from hubbub.hub.outlet import OUTLETS, AnyOutlet, Outlet, total_backlog
 from hubbub.hub.statistics import Counters, Statistics, fanout
@@ -30,8 +31,7 @@ from hubbub.lock import carry_out, inside, lock, perform, put_off
 from hubbub.wire import Frame, frame
 
 if TYPE_CHECKING:
-    from hubbub.hub.channel import Shard
-    from hubbub.hub.mailbox import Mailbox
+    from hubbub.hub.mailbox import AnyEntry, Mailbox
 
 __all__ = ["Hub", "cores"]
 
@@ -78,17 +78,17 @@ class Hub:
         self.counters: Counters = Counters()
         self._sharding = shards
         self._most_shards = max_writers if shards is None else 0
-        self._channels: dict[Hashable, Channel] = {}
+        self._channels = Directory()
         self._alone = (self,)  # the hubs of most outlets: one tuple for all
         self._connections = 0
         self._memberships = 0
-        self._writers = Writers(writers, max_writers, self.counters)
+        self._writers = Writers(writers, max_writers, self.counters, self.limits)
         self._pools: dict[type, Pool] = {Outlet: self._writers}
         if fanout is not None:
-            self._pools[fanout.Outlet] = fanout.Writers(writers, max_writers, self.counters.native)
+            self._pools[fanout.Outlet] = fanout.Writers(writers, max_writers, self.counters.native, self.limits)
 
     def __repr__(self) -> str:
-        return f"<Hub: {len(self._channels)} channels, {self._memberships} memberships>"
+        return f"<Hub: {self._channels.count} channels, {self._memberships} memberships>"
 
     # Membership
 
@@ -107,10 +107,15 @@ class Hub:
             TypeError: the channel is not hashable, or `socket` is not a Socket.
         """
         outlet = _outlet(socket)
-        shards = self._shards_of(channel)  # the program's own code: never under the lock
-        may_join = inside() and self._may_join(self._channels.get(channel), outlet)
-        joined = perform(self._join, channel, socket, meta, shards)
-        return may_join if joined is None else joined
+        joined = None
+        while joined is None:  # again when the channel has ended, or begun, between finding it and taking the lock
+            known = self._find_or_make(channel)
+            if inside():
+                may_join = self._may_join(known, outlet)
+                put_off.append((self._join_later, (known, socket, meta)))
+                return may_join
+            joined = perform(self._join, known, socket, meta)
+        return joined
 
     def leave(self, channel: Hashable, socket: Any) -> bool:
         """End the membership; always safe. What was broadcast before still reaches the socket.
@@ -118,8 +123,11 @@ class Hub:
         Returns: whether it was a member.
         """
         outlet = _outlet(socket)
-        left = perform(self._leave_channel, channel, outlet)
-        return self.is_member(channel, socket) if left is None else left
+        known = self._channels.find(channel)
+        if inside():
+            put_off.append((self._leave_later, (channel, outlet)))
+            return known is not None and among(outlet.memberships, known) is not None
+        return known is not None and bool(perform(self._leave, known, outlet))
 
     def leave_all(self, socket: Any) -> int:
         """Leave every channel. Returns how many those were."""
@@ -130,7 +138,7 @@ class Hub:
     def is_member(self, channel: Hashable, socket: Any) -> bool:
         """Whether the socket is a member of the channel."""
         outlet = _outlet(socket)
-        known = self._channels.get(channel)
+        known = self._channels.find(channel)
         return known is not None and among(outlet.memberships, known) is not None
 
     def channels_of(self, socket: Any) -> list[Any]:
@@ -139,12 +147,12 @@ class Hub:
 
     def count(self, channel: Hashable) -> int:
         """How many members the channel has; 0 if there is no such channel."""
-        known = self._channels.get(channel)
+        known = self._channels.find(channel)
         return 0 if known is None else known.count
 
     def members(self, channel: Hashable) -> Iterator[Member]:
         """Iterate over the members as they are at this moment: later joins and leaves do not disturb it."""
-        known = self._channels.get(channel)
+        known = self._channels.find(channel)
         if known is None:
             return iter(())
         try:
@@ -181,25 +189,53 @@ class Hub:
         excluded = _NOBODY if exclude is None else _outlets(exclude)
         if put_off:
             carry_out()
+        known = self._channels.find(channel)
         if inside():
-            return self._broadcast_later(channel, message, excluded)
+            return self._broadcast_later(channel, known, message, excluded)
+        if known is None:
+            return 0
+        if known.forms:
+            known.compress(message)
+        entry, size = known.entry(message, excluded), len(message.wire)
+        if excluded:
+            return self._broadcast_except(known, entry, size, timeout)
         try:
             with lock:
-                known = self._channels.get(channel)
-                if known is not None and self._full_shard(known, len(message.wire)) is not None:
-                    known = self._wait_for_room(channel, message, timeout)
-                if known is None:
-                    return 0
+                for shard in known.shards:
+                    if not shard.has_room(size):
+                        self._wait_for_room(known, size, timeout)
+                        break
                 handed = known.count
-                if excluded:
-                    handed -= _members_among(excluded, known)
                 if handed:
-                    known.post(message, excluded)
+                    known.post(entry)
                     self.counters.broadcasts += 1
                 return handed
         finally:
             if put_off:
                 carry_out()
+
+    def _broadcast_except(self, channel: Channel, entry: AnyEntry, size: int, timeout: float) -> int:
+        """To all but those whom the entry excludes. They are counted before the lock is taken, and again if somebody
+        joined or left meanwhile: in the end with the lock, if that goes on and on."""
+        tries = 3
+        while True:
+            changes, excluded = channel.changes, channel.count_among(entry.excluded)
+            try:
+                with lock:
+                    self._wait_for_room(channel, size, timeout)
+                    if channel.changes != changes:
+                        tries -= 1
+                        if tries:
+                            continue
+                        excluded = channel.count_among(entry.excluded)
+                    handed = channel.count - excluded
+                    if handed:
+                        channel.post(entry)
+                        self.counters.broadcasts += 1
+                    return handed
+            finally:
+                if put_off:
+                    carry_out()
 
     def statistics(self) -> Statistics:
         """A frozen snapshot of counts and loads."""
@@ -235,8 +271,14 @@ class Hub:
         for member in waiting:
             cast("Mailbox", member.shard).give_pending(member)
 
+    def _find_or_make(self, id: Hashable) -> Channel:
+        def make(number: int, newest: Channel | None) -> Channel:
+            return Channel(self, id, self._shards_of(id), self._most_shards, number, newest)
+
+        return self._channels.find_or_make(id, make)
+
     def _shards_of(self, channel: Hashable) -> int:
-        if self._sharding is None or channel in self._channels:
+        if self._sharding is None:
             return 1
         shards: Any = self._sharding(channel)
         if not isinstance(shards, int) or shards < 1:
@@ -245,16 +287,16 @@ class Hub:
 
     # With the lock held
 
-    def _join(self, channel: Hashable, socket: Any, meta: Any, shards: int) -> bool:
+    def _join(self, channel: Channel, socket: Any, meta: Any) -> bool | None:
+        """None: another channel may have that id by now."""
         outlet = socket.outlet
-        known = self._channels.get(channel)
-        if not self._may_join(known, outlet):
+        if not channel.count and not self._channels.is_free(channel):
+            return None
+        if not self._may_join(channel, outlet):
             return False
-        if known is None:
-            known = Channel(self, channel, shards, self._most_shards)
-        pool = self._adopt(outlet)
-        self._channels[channel] = known
-        member = known.join(socket, meta, pool)
+        member = channel.join(socket, meta, self._adopt(outlet))
+        if channel.count == 1:
+            self._channels.add(channel)
         outlet.memberships = with_one(outlet.memberships, member)
         self._memberships += 1
         if outlet.open:
@@ -263,32 +305,48 @@ class Hub:
         self._forget(outlet)
         return False
 
-    def _may_join(self, channel: Channel | None, outlet: AnyOutlet) -> bool:
+    def _may_join(self, channel: Channel, outlet: AnyOutlet) -> bool:
         """Whether it would become a member. Raises: LimitReached."""
-        if not outlet.open or (channel is not None and among(outlet.memberships, channel) is not None):
+        if not outlet.open or among(outlet.memberships, channel) is not None:
             return False
-        self._check_counts(channel, outlet)
+        limits = self.limits
+        if not channel.count and self._channels.count >= limits.max_channels:
+            raise LimitReached(f"the hub has {limits.max_channels} channels (Limits.max_channels)")
+        most = limits.max_channels_per_socket
+        if most is not None and len(every(outlet.memberships)) >= most:
+            raise LimitReached(f"the socket is in {most} channels (Limits.max_channels_per_socket)")
         return True
 
-    def _leave_channel(self, channel: Hashable, outlet: AnyOutlet) -> bool:
-        known = self._channels.get(channel)
-        return known is not None and self._leave(known, outlet)
+    def _join_later(self, channel: Channel, socket: Any, meta: Any) -> None:
+        while self._join(channel, socket, meta) is None:
+            channel = self._find_or_make(channel.id)
 
-    def _broadcast_later(self, id: Hashable, message: Frame, excluded: frozenset[AnyOutlet]) -> int:
+    def _leave_later(self, id: Hashable, outlet: AnyOutlet) -> None:
+        channel = self._channels.find(id)
+        if channel is not None:
+            self._leave(channel, outlet)
+
+    def _broadcast_later(
+        self, id: Hashable, channel: Channel | None, message: Frame, excluded: frozenset[AnyOutlet]
+    ) -> int:
         """Inside already: nothing can be waited for, and the message goes out when this thread is outside."""
-        channel = self._channels.get(id)
-        if channel is not None and self._full_shard(channel, len(message.wire)) is not None:
-            self._refuse(id, "this thread is inside a hub and cannot wait")
+        handed = 0
+        if channel is not None:
+            handed = channel.count - channel.count_among(excluded)
+            channel.compress(message)  # now, as `_broadcast_now` has the lock
+            if channel.full_shard(len(message.wire)) is not None:
+                self._refuse(channel, "this thread is inside a hub and cannot wait")
         put_off.append((self._broadcast_now, (id, message, excluded)))
-        return 0 if channel is None else channel.count - _members_among(excluded, channel)
+        return handed
 
     def _broadcast_now(self, id: Hashable, message: Frame, excluded: frozenset[AnyOutlet]) -> None:
-        channel = self._channels.get(id)
-        if channel is not None and self._full_shard(channel, len(message.wire)) is not None:
-            self._refuse(id, "it has filled up since")
-        elif channel is not None:
-            channel.post(message, excluded)
-            self.counters.broadcasts += 1
+        channel = self._channels.find(id)
+        if channel is None or channel.count == channel.count_among(excluded):
+            return
+        if channel.full_shard(len(message.wire)) is not None:
+            self._refuse(channel, "it has filled up since")
+        channel.post(channel.entry(message, excluded))
+        self.counters.broadcasts += 1
 
     def _statistics(self) -> Statistics:
         counters, pools = self.counters, self._pools.values()
@@ -296,7 +354,7 @@ class Hub:
         busy = sum(pool.busy for pool in pools)  # once: threads begin and end their work meanwhile
         return Statistics(
             connections=self._connections,
-            channels=len(self._channels),
+            channels=self._channels.count,
             memberships=self._memberships,
             broadcasts=counters.broadcasts,
             deliveries=deliveries,
@@ -328,13 +386,6 @@ class Hub:
             outlet.hubs = tuple(hub for hub in outlet.hubs if hub is not self)
             self._connections -= 1
 
-    def _check_counts(self, channel: Channel | None, outlet: AnyOutlet) -> None:
-        if channel is None and len(self._channels) >= self.limits.max_channels:
-            raise LimitReached(f"the hub has {self.limits.max_channels} channels (Limits.max_channels)")
-        most = self.limits.max_channels_per_socket
-        if most is not None and len(every(outlet.memberships)) >= most:
-            raise LimitReached(f"the socket is in {most} channels (Limits.max_channels_per_socket)")
-
     def _leave(self, channel: Channel, outlet: AnyOutlet) -> bool:
         member = among(outlet.memberships, channel)
         if member is None:
@@ -342,8 +393,8 @@ class Hub:
         outlet.memberships = without(outlet.memberships, member)
         channel.leave(member)
         self._memberships -= 1
-        if not channel.count and self._channels.get(channel.id) is channel:
-            del self._channels[channel.id]
+        if not channel.count:
+            self._channels.remove(channel)
         return True
 
     def _leave_all(self, outlet: AnyOutlet) -> int:
@@ -355,31 +406,21 @@ class Hub:
     def _of(self, outlet: AnyOutlet) -> list[Member]:
         return [member for member in every(outlet.memberships) if member.shard.channel.hub is self]
 
-    def _full_shard(self, channel: Channel, size: int) -> Shard | None:
-        limits = self.limits
-        for shard in channel.shards:
-            if not shard.has_room(size, limits.max_mailbox, limits.max_mailbox_size):
-                return shard
-        return None
-
-    def _wait_for_room(self, id: Hashable, message: Frame, timeout: float) -> Channel | None:
-        """Wait until the channel has room; None if it is gone by then."""
-        on_loop, size, limits = _on_event_loop(), len(message.wire), self.limits
+    def _wait_for_room(self, channel: Channel, size: int, timeout: float) -> None:
+        on_loop = _on_event_loop()
         deadline = time.monotonic() + (0 if on_loop else timeout)
-        while True:
-            channel = self._channels.get(id)
-            if channel is None or (full := self._full_shard(channel, size)) is None:
-                return channel
+        while channel.count and (full := channel.full_shard(size)) is not None:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                self._refuse(id, "await a moment and try again" if on_loop else f"waited {timeout:g} s for room")
-            full.wait_for_room(size, limits.max_mailbox, limits.max_mailbox_size, remaining)
+                self._refuse(channel, "await a moment and try again" if on_loop else f"waited {timeout:g} s for room")
+            full.wait_for_room(size, remaining)
 
-    def _refuse(self, id: Hashable, advice: str) -> NoReturn:
+    def _refuse(self, channel: Channel, advice: str) -> NoReturn:
         self.counters.drops["overloaded"] += 1
         limits = self.limits
         raise Overloaded(
-            f"channel {id!r} has {limits.max_mailbox} messages or {limits.max_mailbox_size} bytes waiting: {advice}"
+            f"channel {channel.id!r} has {limits.max_mailbox} messages or"
+            f" {limits.max_mailbox_size} bytes waiting: {advice}"
         )
 
 
@@ -400,10 +441,6 @@ def _outlets(exclude: Any) -> frozenset[AnyOutlet]:
     alone = hasattr(exclude, "outlet") or not hasattr(exclude, "__iter__")
     sockets: Iterable[Any] = (exclude,) if alone else exclude
     return frozenset(_outlet(socket) for socket in sockets)
-
-
-def _members_among(outlets: frozenset[AnyOutlet], channel: Channel) -> int:
-    return sum(among(outlet.memberships, channel) is not None for outlet in outlets)
 
 
 def _on_event_loop() -> bool:

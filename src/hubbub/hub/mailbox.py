@@ -8,37 +8,43 @@ member that joins later starts at the log's end.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias, Union
 
-from hubbub.hub.channel import Member
 from hubbub.wire import Frame
 
 if TYPE_CHECKING:
-    from hubbub.hub.channel import Channel
+    from hubbub.hub.channel import Channel, Member
     from hubbub.hub.outlet import AnyOutlet
     from hubbub.hub.writers import Writers
+    from hubbub.native._fanout import Entry as CompiledEntry
 
-__all__ = ["Batch", "Entry", "Mailbox"]
+__all__ = ["AnyEntry", "Batch", "Entry", "Mailbox"]
 
 BATCH_SIZE = 256 * 1024  # bytes joined at most: a socket buffer's worth, so that one slice stays short
 
 
-class Entry(NamedTuple):
-    """A message in a mailbox."""
+class Entry:
+    """A message in mailboxes: one for all shards of a channel, made before the lock is taken."""
 
-    frame: Frame
-    excluded: frozenset[AnyOutlet]
+    __slots__ = ("excluded", "frame")
+
+    def __init__(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
+        self.frame: Frame = frame
+        self.excluded: frozenset[AnyOutlet] = excluded
+
+
+AnyEntry: TypeAlias = Union[Entry, "CompiledEntry"]
 
 
 class Batch:
-    """What a writer took from a mailbox: the messages from `start` up to `end`, joined once for each form."""
+    """What a writer takes from a mailbox: the messages from `start` up to `end`, joined once for each form."""
 
     __slots__ = ("_forms", "end", "entries", "excluded", "size", "start")
 
-    def __init__(self, start: int, entries: list[Entry]) -> None:
+    def __init__(self, start: int, entries: list[AnyEntry]) -> None:
         self.start: int = start
         self.end: int = start + len(entries)
-        self.entries: list[Entry] = entries
+        self.entries: list[AnyEntry] = entries
         self.excluded: frozenset[AnyOutlet] = frozenset().union(*(entry.excluded for entry in entries))
         self._forms: dict[int | None, bytes] = {}
         self.size: int = len(self.joined(None))
@@ -47,7 +53,7 @@ class Batch:
         """All messages as they go out to sockets of that form: one string of bytes, shared by all of them."""
         data = self._forms.get(form)
         if data is None:
-            frames = [entry.frame.encoded(form) for entry in self.entries]
+            frames = [entry.frame.ready(form) for entry in self.entries]
             data = self._forms[form] = frames[0] if len(frames) == 1 else b"".join(frames)
         return data
 
@@ -66,7 +72,7 @@ class Mailbox:
         self.writers: Writers = writers
         self.channel: Channel = channel
         self.members: list[Member] = []  # dense; a member knows its index
-        self.entries: list[Entry] = []
+        self.entries: list[AnyEntry] = []
         self.start: int = 0  # number of the first entry
         self.size: int = 0  # bytes of the entries
         self.queued: bool = False  # a writer will come, or is here
@@ -91,15 +97,16 @@ class Mailbox:
             self.members[member.index] = last
             last.index = member.index
 
-    def post(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
-        self.entries.append(Entry(frame, excluded))
-        self.size += len(frame.wire)
+    def post(self, entry: AnyEntry) -> None:
+        self.entries.append(entry)
+        self.size += len(entry.frame.wire)
         self.writers.wake(self)
 
-    def has_room(self, size: int, most: int, most_size: int) -> bool:
-        return len(self.entries) < most and (not self.size or self.size + size <= most_size)
+    def has_room(self, size: int) -> bool:
+        limits = self.writers.limits
+        return len(self.entries) < limits.max_mailbox and (not self.size or self.size + size <= limits.max_mailbox_size)
 
-    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float) -> None:
+    def wait_for_room(self, size: int, seconds: float) -> None:
         self.writers.wait_for_room(seconds)
 
     def give_pending(self, member: Member) -> None:
@@ -112,20 +119,23 @@ class Mailbox:
         if frames:
             self.writers.count(member.outlet.deliver(frames, self.channel.id))
 
-    def take(self) -> Batch:
-        """Begin the next batch."""
+    def next(self) -> Batch:
+        """The batch at hand, or the next one. Without the lock, by the one thread that makes and ends batches."""
+        if self.batch is not None:
+            return self.batch
         count = size = 0
         for entry in self.entries:
             size += len(entry.frame.wire)
             if count and size > BATCH_SIZE:
                 break
             count += 1
-        self.batch = Batch(self.start, self.entries[:count])
-        self.position = len(self.members)
-        return self.batch
+        return Batch(self.start, self.entries[:count])
 
-    def slice(self, most: int) -> list[Member]:
-        """The next members to write to."""
+    def slice(self, batch: Batch, most: int) -> list[Member]:
+        """The next members to give it to."""
+        if self.batch is None:
+            self.batch = batch
+            self.position = len(self.members)
         low = max(0, self.position - most)
         members = self.members[low : self.position]
         self.position = low

@@ -169,7 +169,7 @@ class Outlet:
         if not self.open:
             self.counters.drops["closed"] += len(frames)
             return 0
-        encoded = [frame.encoded(self.form) for frame in frames]
+        encoded = [frame.ready(self.form) for frame in frames]
         if len(encoded) > 1 and self._may_begin(sum(map(len, encoded))):
             self._pass_on(b"".join(encoded))
             return len(frames)

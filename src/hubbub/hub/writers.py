@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hubbub.hub.mailbox import Mailbox
 from hubbub.hub.outlet import LARGE
 from hubbub.hub.statistics import Counters
+from hubbub.limits import Limits
 from hubbub.lock import carry_out, lock, put_off
 from hubbub.logs import logger
 from hubbub.supervision import Pauses
@@ -40,7 +41,8 @@ class Writers:
 
     shard_size: int = 4096
 
-    def __init__(self, least: int, most: int, counters: Counters) -> None:
+    def __init__(self, least: int, most: int, counters: Counters, limits: Limits) -> None:
+        self.limits: Limits = limits  # of which those of mailboxes are used
         self._least = least
         self._most = most
         self._room = Condition(lock)
@@ -150,13 +152,13 @@ class Writers:
         """What one writer does in one turn."""
         room = SLICE
         while room > 0 and self.queue:
+            batch = self.queue[0].next()  # only this thread takes from the queue
             with lock:
-                batch = self.queue[0].batch or self.queue[0].take()
                 shard = self.queue.popleft()
-                before = shard.position
+                members: list[Member] = []
                 try:
                     most = min(room, max(1, SLICE_SIZE // batch.size))
-                    members = shard.slice(most)
+                    members = shard.slice(batch, most)
                     room -= max(len(members), SLICE // 16) if most == room else room
                     self._write(members, batch)
                     if shard.position == 0:
@@ -164,7 +166,7 @@ class Writers:
                         if self._waiting_for_room:
                             self._room.notify_all()
                 except Exception:
-                    shard.position = before  # the slice again: cursors tell who was served already
+                    shard.position += len(members)  # the slice again: cursors tell who was served already
                     raise
                 finally:
                     if shard.batch is None and not shard.entries:

@@ -1,4 +1,4 @@
-"""The compiled Reader, for bindings that read into it."""
+"""The compiled Reader, for bindings that read into it, and what a Frame holds, for those that send it."""
 
 from libc.stdint cimport int64_t, uint8_t
 
@@ -14,6 +14,13 @@ cdef extern from "codec.h":
         codec_unfinished *unfinished
         uint8_t head_size
         bint deflates
+
+
+cdef class Encoded:
+    cdef readonly object opcode
+    cdef readonly bytes payload
+    cdef readonly bytes wire
+    cdef readonly dict deflated
 
 
 cdef class Reader:

@@ -12,7 +12,9 @@ __all__ = ["Encoded", "Reader", "mask", "read_head"]
 class Encoded:
     """What a Frame holds, and cannot change: see `hubbub.wire.frames`. `deflated` is filled as forms are asked for."""
 
-    def __init__(self, opcode: int, payload: bytes) -> None: ...
+    def __init__(self, opcode: int, payload: bytes) -> None:
+        """Encode a message. Without the GIL above 16 KiB."""
+
     @property
     def opcode(self) -> Any: ...
     @property
@@ -22,7 +24,9 @@ class Encoded:
         """The whole frame, plain and unmasked."""
 
     @property
-    def deflated(self) -> dict[int, bytes]: ...
+    def deflated(self) -> dict[int, bytes] | None: ...
+    def keep(self, form: int, data: bytes) -> bytes:
+        """The bytes for that form: these, unless some are kept already."""
 
 class Reader:
     """Frames in, messages and control frames out. 72 bytes while idle.

@@ -89,6 +89,10 @@ cdef extern from "head.h":
     bint head_read(const uint8_t *data, size_t size, size_t max_lines, size_t max_size, head *found)
 
 
+cdef enum:
+    HELD = 16384  # bytes up to which copying is shorter than letting another thread have the interpreter
+
+
 cdef dict FAULTS = {  # with the words of the Python twin
     CODEC_RESERVED_BIT: (ProtocolError, "a reserved bit is set"),
     CODEC_MESSAGE_IN_MESSAGE: (ProtocolError, "a new message inside a fragmented one"),
@@ -108,19 +112,25 @@ cdef dict FAULTS = {  # with the words of the Python twin
 
 
 cdef class Encoded:
-    cdef readonly object opcode
-    cdef readonly bytes payload
-    cdef readonly bytes wire
-    cdef readonly dict deflated
-
     def __cinit__(self, opcode, bytes payload not None):
         cdef size_t size = PyBytes_GET_SIZE(payload), head = encode_head_size(size)
         self.opcode = opcode
         self.payload = payload
         self.wire = PyBytes_FromStringAndSize(NULL, head + size)
-        self.deflated = {}
         encode_head(<uint8_t *>PyBytes_AS_STRING(self.wire), 0x80 | <int>opcode, size)
-        memcpy(PyBytes_AS_STRING(self.wire) + head, PyBytes_AS_STRING(payload), size)
+        cdef char *to = PyBytes_AS_STRING(self.wire) + head
+        cdef const char *start = PyBytes_AS_STRING(payload)
+        if size <= HELD:
+            memcpy(to, start, size)
+        else:
+            with nogil:
+                memcpy(to, start, size)
+
+    def keep(self, form, bytes data not None):
+        with cython.critical_section(self):
+            if self.deflated is None:
+                self.deflated = {}
+            return self.deflated.setdefault(form, data)
 
 
 @cython.final

@@ -12,13 +12,14 @@ from typing import Any
 
 from hubbub.hub.channel import Channel, Member
 from hubbub.hub.hub import Hub
+from hubbub.hub.mailbox import AnyEntry
 from hubbub.hub.memberships import Memberships
 from hubbub.hub.outlet import AnyOutlet, Owner
 from hubbub.hub.statistics import Counters
 from hubbub.limits import Limits
 from hubbub.wire import Frame
 
-__all__ = ["Counts", "Outlet", "Shard", "TotalBacklog", "Writers", "after_fork"]
+__all__ = ["Counts", "Entry", "Outlet", "Shard", "TotalBacklog", "Writers", "after_fork", "entry"]
 
 class TotalBacklog:
     """The one count of bytes that wait for all sockets of the process; for outlets in Python, too. Atomic."""
@@ -105,6 +106,17 @@ class Outlet:
     def tell_when_drained(self) -> bool: ...
     def call_owner(self, callback: Callable[..., None], *args: object) -> None: ...
 
+class Entry:
+    """A message on its way into mailboxes, immutable. Shards of the other kind use what it was made of."""
+
+    @property
+    def frame(self) -> Frame: ...
+    @property
+    def excluded(self) -> frozenset[AnyOutlet]: ...
+
+def entry(frame: Frame, excluded: frozenset[AnyOutlet]) -> Entry:
+    """A message in all forms that it has been compressed for. Copies them: without the GIL above 16 KiB."""
+
 class Shard:
     """See `hubbub.hub.channel.Shard`, whose methods these are. Called under the lock."""
 
@@ -120,16 +132,16 @@ class Shard:
     def remove(self, member: Member) -> None:
         """As `add`."""
 
-    def post(self, frame: Frame, excluded: frozenset[AnyOutlet]) -> None:
-        """Append a message.
+    def post(self, entry: AnyEntry) -> None:
+        """Append a message. An entry of the other kind is copied first.
 
         In a turn of a Reactor, or else of an event loop, the shard is handed over at its end, so that what one turn
         posts leaves together: shards of up to 32 members are written then and there, without the GIL and for up to 512
         sends of a Reactor's turn, others by writers. On another thread a writer is woken at once. Holds the GIL.
         """
 
-    def has_room(self, size: int, most: int, most_size: int) -> bool: ...
-    def wait_for_room(self, size: int, most: int, most_size: int, seconds: float) -> None:
+    def has_room(self, size: int) -> bool: ...
+    def wait_for_room(self, size: int, seconds: float) -> None:
         """Without the GIL and the lock; 0.1 s at most, so that signals are heard."""
 
 class Writers:
@@ -138,9 +150,10 @@ class Writers:
     Args:
         least: threads that stay when there is nothing to do.
         most: threads at the most. Another one starts when a shard waits and all are busy; it ends after 5 idle seconds.
+        limits: bound each shard's mailbox.
     """
 
-    def __init__(self, least: int, most: int, counts: Counts) -> None: ...
+    def __init__(self, least: int, most: int, counts: Counts, limits: Limits) -> None: ...
     shard_size: int
     def shard(self, channel: Channel) -> Shard: ...
     def attach(self, loop: Any) -> None: ...

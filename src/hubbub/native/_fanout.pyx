@@ -12,7 +12,8 @@ from weakref import WeakKeyDictionary
 from cpython.object cimport PyObject
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from cython cimport critical_section
+from cython cimport critical_section, final, freelist
+from hubbub.native._codec cimport Encoded
 from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -20,7 +21,7 @@ from libc.string cimport memcpy, strerror
 
 from hubbub.lock import later, lock as the_lock, put_off
 
-__all__ = ["Counts", "Outlet", "Shard", "TotalBacklog", "Writers", "after_fork"]
+__all__ = ["Counts", "Entry", "Outlet", "Shard", "TotalBacklog", "Writers", "after_fork", "entry"]
 
 
 cdef enum:
@@ -28,6 +29,8 @@ cdef enum:
     AT_ONCE = 64  # notices told before the loop gets a turn: each may be the end of a connection
     HELD = 16384   # bytes up to which a send is shorter than letting another thread have the interpreter
 
+cdef object running_loop = asyncio._get_running_loop
+cdef object waiting = put_off
 cdef double FOR_EVER = 1e9  # seconds that no socket lives
 cdef double PATIENCE = 0.1  # seconds between two looks for signals by a thread that waits for room
 
@@ -98,9 +101,12 @@ cdef class Writers:
     cdef hb_writers *c
     cdef object __weakref__
 
+    cdef size_t max_mailbox, max_mailbox_size
     cdef public int shard_size
 
-    def __cinit__(self, unsigned least, unsigned most, Counts counts):
+    def __cinit__(self, unsigned least, unsigned most, Counts counts, limits):
+        self.max_mailbox = limits.max_mailbox
+        self.max_mailbox_size = limits.max_mailbox_size
         self.c = hb_writers_new(least, most, counts.c)
         if self.c == NULL:
             raise MemoryError
@@ -114,6 +120,7 @@ cdef class Writers:
             hb_writers_drop(self.c)
 
     def shard(self, channel):
+        channel.entry = entry
         return Shard(self, channel)
 
     def attach(self, loop):
@@ -142,7 +149,6 @@ cdef class Shard:
     cdef readonly object channel
     cdef readonly list members
     cdef object _promise  # the event loop that is to hand it over: no other one gets its address
-    cdef int forms[8]
 
     def __cinit__(self, Writers writers, channel):
         self.c = hb_shard_new(writers.c, channel.number)
@@ -162,28 +168,26 @@ cdef class Shard:
             cursor.c = hb_member_join(self.c, outlet.c)
         if cursor.c == NULL:
             raise MemoryError
-        self.forms[outlet.c.form] += 1
         cursor.index = len(self.members)
         member.cursor = cursor
         self.members.append(member)
 
     def remove(self, member):
         cdef Cursor cursor = member.cursor
-        cdef Outlet outlet = member.outlet
         cdef hb_member *c = cursor.c
         cursor.c = NULL
         with nogil:
             hb_member_leave(c)
-        self.forms[outlet.c.form] -= 1
         last = self.members.pop()
         if last is not member:
             self.members[cursor.index] = last
             (<Cursor>last.cursor).index = cursor.index
 
-    def has_room(self, size_t size, size_t most, size_t most_size):
-        return hb_shard_has_room(self.c, size, most, most_size)
+    def has_room(self, size_t size):
+        return hb_shard_has_room(self.c, size, self.writers.max_mailbox, self.writers.max_mailbox_size)
 
-    def wait_for_room(self, size_t size, size_t most, size_t most_size, double seconds):
+    def wait_for_room(self, size_t size, double seconds):
+        cdef size_t most = self.writers.max_mailbox, most_size = self.writers.max_mailbox_size
         the_lock.release()
         try:
             with nogil:
@@ -191,13 +195,14 @@ cdef class Shard:
         finally:
             the_lock.acquire()
 
-    def post(self, frame, excluded):
-        cdef hb_entry *c = self._entry(frame, excluded)
+    def post(self, message):
+        if not isinstance(message, Entry):  # made before the channel had its first shard of this kind
+            message = entry(message.frame, message.excluded)
+        cdef hb_entry *c = (<Entry>message).c
         cdef hb_turn *turn = hb_turn_now()
-        loop = asyncio._get_running_loop() if turn == NULL else None
+        loop = running_loop() if turn == NULL else None
         cdef const void *promiser = turn if turn != NULL else <const void *>loop if loop is not None else NULL
         cdef hb_posted posted = hb_shard_post(self.c, c, promiser)
-        hb_entry_drop(c)
         if posted == HB_NOT_POSTED:
             raise MemoryError
         if posted == HB_POST_WAKES:
@@ -215,37 +220,67 @@ cdef class Shard:
         with nogil:
             hb_writers_hand_over(self.writers.c, self.c, <size_t>-1)
 
-    cdef hb_entry *_entry(self, frame, excluded) except NULL:
-        cdef bytes wire = frame.wire
-        cdef hb_frame *plain = hb_frame_new(PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire))
-        cdef size_t count = 0
-        cdef uint64_t *ids = NULL
-        if plain == NULL:
-            raise MemoryError
-        if excluded:
-            ids = <uint64_t *>malloc(len(excluded) * sizeof(uint64_t))
-            if ids == NULL:
-                hb_frame_drop(plain)
-                raise MemoryError
-            for outlet in excluded:
-                if isinstance(outlet, Outlet):
-                    ids[count] = (<Outlet>outlet).c.id
-                    count += 1
-        cdef hb_entry *c = hb_entry_new(plain, ids, count)
-        free(ids)
-        if c == NULL:
-            raise MemoryError
-        cdef bytes data
-        try:
-            for form in range(1, 8):
-                if self.forms[form]:
-                    data = frame.encoded(form + 8)
-                    if data is not wire:
-                        c.forms[form] = hb_frame_new(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-        except BaseException:
-            hb_entry_drop(c)
-            raise
-        return c
+
+@final
+@freelist(16)
+cdef class Entry:
+    """A message on its way into mailboxes."""
+
+    cdef hb_entry *c
+    cdef readonly object frame
+    cdef readonly object excluded
+
+    def __dealloc__(self):
+        hb_entry_drop(self.c)
+
+
+def entry(Encoded frame not None, excluded):
+    cdef Entry made = Entry.__new__(Entry)
+    cdef bytes wire = frame.wire
+    cdef hb_frame *plain = copied(wire)
+    made.frame = frame
+    made.excluded = excluded
+    made.c = with_excluded(plain, excluded) if excluded else hb_entry_new(plain, NULL, 0)
+    if made.c == NULL:
+        raise MemoryError
+    cdef dict deflated = frame.deflated
+    if deflated:
+        for form, data in deflated.copy().items():
+            if data is not wire:
+                made.c.forms[<int>form - 8] = copied(data)
+    return made
+
+
+cdef hb_frame *copied(bytes data) except NULL:
+    cdef const char *start = PyBytes_AS_STRING(data)
+    cdef size_t size = PyBytes_GET_SIZE(data)
+    cdef hb_frame *frame
+    if size <= HELD:
+        frame = hb_frame_new(start, size)
+    else:
+        with nogil:
+            frame = hb_frame_new(start, size)
+    if frame == NULL:
+        raise MemoryError
+    return frame
+
+
+cdef hb_entry *with_excluded(hb_frame *plain, excluded) noexcept:
+    """Takes over the reference to `plain`."""
+    cdef size_t count = 0
+    cdef hb_entry *c
+    cdef uint64_t *ids = <uint64_t *>malloc(len(excluded) * sizeof(uint64_t))
+    if ids == NULL:
+        hb_frame_drop(plain)
+        return NULL
+    for outlet in excluded:
+        if isinstance(outlet, Outlet):
+            ids[count] = (<Outlet>outlet).c.id
+            count += 1
+    with nogil:
+        c = hb_entry_new(plain, ids, count)
+    free(ids)
+    return c
 
 
 cdef class Turn:

@@ -249,7 +249,7 @@ cdef class Outlet:
 
     def write(self, frame):
         cdef bytes data = frame.encoded(form_of(self.c))
-        if put_off and later(self._write_in_order, data):
+        if waiting and later(self._write_in_order, data):
             return self.c.open
         return self._write_in_order(data)
 
@@ -275,7 +275,7 @@ cdef class Outlet:
             to = <unsigned char *>PyBytes_AS_STRING(large)
         encode_head(to, 0x82 if type(data) is bytes else 0x81, size)
         memcpy(to + head, payload, size)
-        if put_off and later(self._write_in_order, PyBytes_FromStringAndSize(<char *>to, whole)):
+        if waiting and later(self._write_in_order, PyBytes_FromStringAndSize(<char *>to, whole)):
             return self.c.open
         return self._write(<char *>to, whole)
 
@@ -296,7 +296,7 @@ cdef class Outlet:
         return accepted
 
     def finish(self, bytes data, why=None):
-        if put_off and later(self._finish_in_order, data, why):
+        if waiting and later(self._finish_in_order, data, why):
             return self.c.open
         return self._finish_in_order(data, why)
 

@@ -11,7 +11,7 @@ bool hb_batch_add(hb_batch *batch, hb_entry *entry) {
         batch->entries = entries;
         batch->capacity = capacity;
     }
-    batch->excludes |= entry->excluded_count > 0;
+    batch->excluded_count += entry->excluded_count;
     batch->entries[batch->count++] = hb_entry_keep(entry);
     return true;
 }
@@ -24,8 +24,9 @@ void hb_batch_end(hb_batch *batch) {
         batch->frames[form] = NULL;
     }
     for (size_t i = 0; i < batch->count; i++) hb_entry_drop(batch->entries[i]);
-    batch->count = batch->size = 0;
-    batch->excludes = false;
+    free(batch->marks);
+    batch->marks = NULL;
+    batch->count = batch->size = batch->excluded_count = 0;
 }
 
 void hb_batch_free(hb_batch *batch) {
@@ -53,7 +54,28 @@ static bool prepare(hb_batch *batch, unsigned form) {
     return true;
 }
 
+// Marks who is excluded from anything, so that asking for a member costs the same however many messages and ids there are.
+// Ids are numbers in a row, so with eight bits for each of them hardly two share one. Without memory everybody is looked up.
+static void mark_excluded(hb_batch *batch) {
+    uint64_t bits = 64;
+    while (bits < batch->excluded_count * 8) bits *= 2;
+    batch->marks = calloc(bits / 64, sizeof *batch->marks);
+    if (!batch->marks) return;
+    batch->mark_bits = bits;
+    for (size_t i = 0; i < batch->count; i++) {
+        const hb_entry *entry = batch->entries[i];
+        for (size_t n = 0; n < entry->excluded_count; n++) {
+            uint64_t bit = entry->excluded[n] & (bits - 1);
+            batch->marks[bit / 64] |= UINT64_C(1) << bit % 64;
+        }
+    }
+}
+
 static bool excluded(const hb_batch *batch, uint64_t id) {
+    if (batch->marks) {
+        uint64_t bit = id & (batch->mark_bits - 1);
+        if (!(batch->marks[bit / 64] >> bit % 64 & 1)) return false;
+    }
     for (size_t i = 0; i < batch->count; i++) {
         if (hb_entry_excludes(batch->entries[i], id)) return true;
     }
@@ -89,7 +111,7 @@ static void serve(hb_batch *batch, hb_member *member, uint64_t channel, hb_tally
         // given before, or gone
     } else if (!batch->frames[form] && !prepare(batch, form)) {
         hb_outlet_lose(outlet, pending(batch, member, NULL));
-    } else if (member->cursor > batch->start || (batch->excludes && excluded(batch, outlet->id))) {
+    } else if (member->cursor > batch->start || (batch->excluded_count && excluded(batch, outlet->id))) {
         serve_some(batch, member, channel, tally);
     } else {
         hb_outlet_deliver(outlet, batch->frames[form], batch->count, batch->joined[form], channel, tally);
@@ -113,6 +135,7 @@ void hb_batch_serve(hb_batch *batch, hb_member **members, uint64_t channel, hb_c
     size_t most = HB_SLICE_SIZE / (batch->size ? batch->size : 1);
     if (most > HB_SLICE_SENDS) most = HB_SLICE_SENDS;
     if (most < 1) most = 1;
+    if (batch->excluded_count && !batch->marks) mark_excluded(batch);
     for (size_t i = 0; i < most && batch->position > 0; i++) {
         size_t index = --batch->position;
         foresee(members, index);

@@ -23,6 +23,11 @@ void hb_frame_drop(hb_frame *frame) {
     if (frame && atomic_fetch_sub_explicit(&frame->references, 1, memory_order_acq_rel) == 1) free(frame);
 }
 
+static int ascending(const void *one, const void *other) {
+    uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+    return (a > b) - (a < b);
+}
+
 hb_entry *hb_entry_new(hb_frame *plain, const uint64_t *excluded, size_t excluded_count) {
     hb_entry *entry = calloc(1, sizeof *entry + excluded_count * sizeof *excluded);
     if (!entry) {
@@ -32,7 +37,10 @@ hb_entry *hb_entry_new(hb_frame *plain, const uint64_t *excluded, size_t exclude
     atomic_init(&entry->references, 1);
     entry->forms[HB_PLAIN] = plain;
     entry->excluded_count = excluded_count;
-    if (excluded_count) memcpy(entry->excluded, excluded, excluded_count * sizeof *excluded);
+    if (excluded_count) {
+        memcpy(entry->excluded, excluded, excluded_count * sizeof *excluded);
+        qsort(entry->excluded, excluded_count, sizeof *excluded, ascending);
+    }
     return entry;
 }
 

@@ -45,7 +45,8 @@ typedef struct hb_batch {
     hb_entry **entries;
     hb_frame **frames[HB_FORMS];  // for each form that a member has: the messages
     hb_frame *joined[HB_FORMS];   // and all of them in one string of bytes
-    bool excludes;                // one of them excludes somebody
+    size_t excluded_count;        // ids that they exclude, all in all
+    uint64_t *marks, mark_bits;   // a bit for each of those ids; ids that share a bit are told apart by the entries
     size_t position;              // members below this index are still to be served
     uint64_t began_ns;
 } hb_batch;

@@ -17,6 +17,7 @@ from hubbub.wire.received import sendable
 __all__ = ["Frame", "Opcode", "binary", "close", "encode", "frame", "mask", "ping", "pong", "split", "text"]
 
 COMPRESSED_FROM = 64  # bytes: what is shorter seldom shrinks, and costs the peer an inflation all the same
+STEP = 1024 * 1024  # bytes compressed at once
 _SHORT = [bytes([0x81, size]) for size in range(126)]
 _pack16, _pack64 = Struct("!BBH").pack, Struct("!BBQ").pack
 _codec = native.compiled("_codec")
@@ -46,14 +47,21 @@ class _Encoded:
     opcode: Opcode
     payload: bytes
     wire: bytes
-    deflated: dict[int, bytes]
+    deflated: dict[int, bytes] | None
 
     def __init__(self, opcode: Opcode, payload: bytes) -> None:
         put = object.__setattr__
         put(self, "opcode", opcode)
         put(self, "payload", payload)
         put(self, "wire", encode(opcode, payload))
-        put(self, "deflated", {})
+        put(self, "deflated", None)
+
+    def keep(self, form: int, data: bytes) -> bytes:
+        """The bytes for that form: these, unless some are kept already."""
+        if self.deflated is None:
+            object.__setattr__(self, "deflated", {})
+        assert self.deflated is not None
+        return self.deflated.setdefault(form, data)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Frame is immutable: make another one instead of setting {name}")
@@ -74,19 +82,30 @@ class Frame(Encoded):
         """The bytes for a peer that negotiated so many window bits of permessage-deflate; None for plain.
 
         It is compressed once per form and without context takeover, which is legal for every such peer (RFC 7692,
-        section 7.1.1.1), so all of them share the bytes. What does not shrink stays plain.
+        section 7.1.1.1), so all of them share the bytes. What does not shrink stays plain. A MiB takes some 10 to 60 ms
+        of this thread, the first time.
         """
         if form is None or len(self.payload) < COMPRESSED_FROM:
             return self.wire
-        data = self.deflated.get(form)
-        if data is None:
-            compressor = zlib.compressobj(wbits=-form)
-            payload = compressor.compress(self.payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
-            data = encode(self.opcode, payload[:-4], rsv1=True)
-            if len(data) >= len(self.wire):
-                data = self.wire
-            self.deflated[form] = data
-        return data
+        kept = self.deflated
+        data = None if kept is None else kept.get(form)
+        return self.keep(form, self._deflate(form)) if data is None else data
+
+    def ready(self, form: int | None) -> bytes:
+        """As `encoded`, but plain, which every peer takes, where it has not been compressed for that form yet."""
+        kept = self.deflated
+        return self.wire if form is None or kept is None else kept.get(form, self.wire)
+
+    def _deflate(self, form: int) -> bytes:
+        """In steps, and joined at the end: for nothing of this does a large message hold up other threads."""
+        compressor = zlib.compressobj(wbits=-form)
+        payload = memoryview(self.payload)
+        parts = [compressor.compress(payload[at : at + STEP]) for at in range(0, len(payload), STEP)]
+        parts.append(compressor.flush(zlib.Z_SYNC_FLUSH)[:-4])
+        size = sum(map(len, parts))
+        if size >= len(self.payload):
+            return self.wire
+        return b"".join((_head(0xC0 | self.opcode, size), *parts))
 
     def __len__(self) -> int:
         return len(self.wire)
@@ -108,30 +127,34 @@ def text(data: str | bytes) -> Frame:
     Raises: Misuse: bytes that are not UTF-8.
     """
     if isinstance(data, str):
-        return Frame(Opcode.TEXT, data.encode())
+        return Frame(Opcode.TEXT, str.encode(data))
     try:
         str(data, "utf-8")
     except UnicodeDecodeError as error:
         raise Misuse(f"a text message is UTF-8: {error}") from None
-    return Frame(Opcode.TEXT, bytes(data))
+    return Frame(Opcode.TEXT, bytes(memoryview(data)))
 
 
 def binary(data: bytes | bytearray | memoryview) -> Frame:
     """A binary message, ready to be sent to any number of sockets."""
-    return Frame(Opcode.BINARY, bytes(data))
+    return Frame(Opcode.BINARY, data if type(data) is bytes else bytes(memoryview(data)))
 
 
 def frame(data: object) -> Frame:
-    """`str` as text, bytes as binary, a Frame as it is.
+    """`str` as text, bytes as binary, subclasses of them as well, a Frame as it is.
 
     Raises: TypeError: anything else.
     """
+    if type(data) is str:  # the usual one first
+        return Frame(TEXT, data.encode())
     if isinstance(data, Frame):
         return data
     if isinstance(data, str):
-        return Frame(TEXT, data.encode())
+        return Frame(TEXT, str.encode(data))
     if isinstance(data, bytes):
-        return Frame(BINARY, data)
+        return Frame(
+            BINARY, data if type(data) is bytes else bytes(memoryview(data))
+        )  # not a subclass with ways of its own
     if isinstance(data, bytearray | memoryview):
         return Frame(BINARY, bytes(cast("bytes", data)))
     raise TypeError(f"a message is str, bytes or a Frame, not {type(data).__name__}: encode it first, as JSON for one")
@@ -149,14 +172,19 @@ def encode(
     first = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
     size = len(payload)
     if mask_key is None:
-        if size < 126:
-            return (_SHORT[size] if first == 0x81 else bytes((first, size))) + payload
-        return (_pack16(first, 126, size) if size < 65536 else _pack64(first, 127, size)) + payload
+        head = _head(first, size)
+        return head + payload if size < 65536 else b"".join((head, payload))  # which lets other threads run
     if size < 126:
         head = bytes((first, 0x80 | size))
     else:
         head = _pack16(first, 254, size) if size < 65536 else _pack64(first, 255, size)
     return head + mask_key + mask(payload, mask_key)
+
+
+def _head(first: int, size: int) -> bytes:
+    if size < 126:
+        return _SHORT[size] if first == 0x81 else bytes((first, size))
+    return _pack16(first, 126, size) if size < 65536 else _pack64(first, 127, size)
 
 
 def split(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -196,8 +224,8 @@ def close(code: int | None = None, reason: str = "") -> bytes:
     if not isinstance(given, int) or isinstance(given, bool) or not sendable(given):
         raise Misuse(f"close code {shown(given)} may not be sent: use 1000 to 1014 less 1004 to 1006, or 3000 to 4999")
     try:
-        said = reason.encode()
-    except (AttributeError, UnicodeEncodeError):
+        said = str.encode(reason)
+    except (TypeError, UnicodeEncodeError):
         raise Misuse(
             f"a close reason is text that UTF-8 can carry, not {shown(reason)}; leave it out for none"
         ) from None

@@ -206,7 +206,7 @@ async def test_a_channel_without_shards_of_its_own_is_sharded_as_it_grows(new_so
         pool.shard_size = 10
     for user in users:
         hub.join("room", user)
-    channel = hub._channels["room"]
+    channel = hub._channels.find("room")
     assert [len(shard.members) for shard in channel.shards] in ([34, 33, 33], [33, 33, 34], [33, 34, 33])
     hub.broadcast("room", "x")
     await until(lambda: all(user.texts == ["x"] for user in users))

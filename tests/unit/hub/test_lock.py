@@ -211,7 +211,7 @@ async def test_nothing_is_logged_inside(new_socket: NewSocket, monkeypatch: pyte
             failing.outlet.transmit = fail
             hub.broadcast("room", "x")
             await until(lambda: failing.cuts == ["error"])
-        call_inside(hub, user, lambda: put_off.append((hub._channels.__getitem__, ("nowhere",))))
+        call_inside(hub, user, lambda: put_off.append((hub._channels.remove, (hub,))))
         await until(lambda: user.texts == ["x"] * len(seen))
     finally:
         logging.getLogger("hubbub").removeHandler(publishing)
