@@ -73,6 +73,30 @@ async def test_a_slow_reader_over_tls_has_a_backlog_and_gets_everything_in_order
         await until(lambda: handler.everyone[0].buffered == 0)
 
 
+@pytest.mark.limit("max_total_backlog")
+@pytest.mark.limit("backlog_timeout")
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+async def test_large_messages_that_nobody_reads_are_counted_bounded_and_cut_in_time(
+    tls: ssl.SSLContext, trusting: ssl.SSLContext, encrypted: bool
+) -> None:
+    handler = Recorder.fresh()
+    most = 32 * 1024 * 1024
+    limits = hubbub.Limits(max_backlog=most, max_total_backlog=most, backlog_timeout=0.3, close_timeout=0.1)
+    hub = hubbub.Hub(limits=limits)
+    async with serving(handler, hub=hub, ssl=tls if encrypted else None) as server:
+        for _ in range(5):
+            client = await RawClient.connect(server.port, ssl=trusting if encrypted else None, limit=1024)
+            client.writer.transport.pause_reading()
+        taken = [user.write(bytes(14 * 1024 * 1024)) for user in handler.everyone]
+        assert taken[0]
+        assert not taken[-1]
+        assert 4 * 1024 * 1024 < hub.statistics().backlog <= most
+        assert handler.everyone[0].buffered > 0
+        await until(lambda: all(user.ends for user in handler.everyone), seconds=2)
+        assert {user.ends[0].cause for user in handler.everyone} == {hubbub.Cause.OVERFLOW}
+        assert hub.statistics().backlog == 0
+
+
 async def test_a_client_that_speaks_plainly_to_a_tls_server_costs_nobody_else(
     tls: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:

@@ -51,12 +51,17 @@ class LocalSocket:
     """What a hub takes for a Socket. Make it on a running loop."""
 
     outlet: Any
+    open: ClassVar[list[LocalSocket]] = []
 
     def __init__(self) -> None:
+        self.open.append(self)
         self.cuts: list[str] = []
         self.drops: list[int] = []
         self.drained_times = 0
         self.flushes = 0
+
+    def close(self) -> None:
+        self.outlet.detach()
 
     @property
     def taken(self) -> bytes:
@@ -120,8 +125,6 @@ class MemorySocket(LocalSocket):
 class PairSocket(LocalSocket):
     """With the compiled outlet. What is read at the other end is what the kernel took."""
 
-    open: ClassVar[list[PairSocket]] = []
-
     def __init__(self, limits: Limits | None = None, form: int | None = None) -> None:
         super().__init__()
         self._ours, self._peers = socket.socketpair()
@@ -132,7 +135,6 @@ class PairSocket(LocalSocket):
         loop = asyncio.get_running_loop()
         self.outlet = fanout.Outlet(self._ours.fileno(), self, loop, limits or Limits(), Counters())
         self.outlet.start(form, b"")
-        self.open.append(self)
 
     def close(self) -> None:
         self.outlet.detach()

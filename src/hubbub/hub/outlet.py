@@ -37,6 +37,7 @@ __all__ = ["OUTLETS", "AnyOutlet", "Outlet", "Owner", "Sink", "outlet_for", "tot
 AnyOutlet: TypeAlias = Union["Outlet", "CompiledOutlet"]
 
 LARGE = 64 * 1024  # bytes beyond which a message begins only if all of it might wait
+PORTION = 64 * 1024  # bytes of a frame given to a transport at once
 FLUSH_SIZE = 64 * 1024  # bytes joined into one write when a backlog leaves: about what a socket buffer takes at once
 
 
@@ -69,7 +70,14 @@ class Owner(Protocol):
 
 
 class Outlet:
-    """An outlet over an asyncio transport, plain or TLS."""
+    """An outlet over an asyncio transport, plain or TLS, or whatever else takes frames.
+
+    A transport is given a large frame in portions: one over TLS encrypts at once all that it is given, for another one
+    below, and does not tell what waits there.
+
+    Args:
+        portion: bytes given at once; 0: frames leave whole.
+    """
 
     __slots__ = (
         "_backlog",
@@ -79,6 +87,8 @@ class Outlet:
         "_lost",
         "_owner",
         "_paused",
+        "_portion",
+        "_rest",
         "_sink",
         "_telling",
         "counters",
@@ -95,9 +105,17 @@ class Outlet:
     )
 
     def __init__(
-        self, sink: Sink, owner: Owner, loop: asyncio.AbstractEventLoop, limits: Limits, counters: Counters
+        self,
+        sink: Sink,
+        owner: Owner,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        counters: Counters,
+        portion: int = 0,
     ) -> None:
         self._sink = sink
+        self._portion = portion
+        self._rest = memoryview(b"")  # of a frame of which the transport has some portions
         self._owner = owner
         self._limits = limits
         self._backlog: Backlog | None = None  # made when first needed, dropped when drained: idle sockets have none
@@ -106,7 +124,7 @@ class Outlet:
         self._flushing = False  # a flush is on its way to the loop
         self._telling = False  # the owner wants to hear when nothing waits any more
         self._lost = 0  # dropped messages that the owner has not been told of yet
-        self.transmit: Callable[[bytes], None] = sink.write
+        self.transmit: Callable[[bytes], None] = self._write_in_portions if portion else sink.write
         self.loop: asyncio.AbstractEventLoop = loop
         self.thread: int = get_ident()
         self.open: bool = False  # accepts frames
@@ -245,6 +263,7 @@ class Outlet:
             self.counters.drops["closed"] += self._backlog.clear()
             self._backlog = None
         self._paused = False
+        self._rest = memoryview(b"")
         self._hold(0)
         self._end_waits()
 
@@ -267,7 +286,7 @@ class Outlet:
         if self.transmit is _nowhere:
             return 0
         backlog = self._backlog
-        return self._sink.get_write_buffer_size() + (backlog.size if backlog is not None else 0)
+        return self._begun() + (backlog.size if backlog is not None else 0)
 
     @property
     def clogged(self) -> bool:
@@ -296,7 +315,7 @@ class Outlet:
         self.ready = None
         if self.transmit is not _nowhere:
             self._paused = True
-            self._hold(self._sink.get_write_buffer_size())
+            self._hold(self._begun())
 
     def _hold(self, size: int) -> None:
         """Count what the transport holds. A frame that has begun, and whose rest may not wait, costs the connection."""
@@ -309,10 +328,31 @@ class Outlet:
                 return
             self._held = size
 
+    def _let_go(self) -> None:
+        """What was held has been given to the transport: that is all, unless it waits for the kernel again."""
+        if not self._paused:
+            self._hold(0)
+
+    def _begun(self) -> int:
+        """Bytes that no policy takes back."""
+        return self._sink.get_write_buffer_size() + len(self._rest)
+
+    def _write_in_portions(self, data: bytes) -> None:
+        if len(data) <= self._portion:
+            self._sink.write(data)
+        else:
+            self._rest = memoryview(data)
+            self._write_portions()
+
+    def _write_portions(self) -> None:
+        while self._rest and not self._paused:
+            portion, self._rest = self._rest[: self._portion], self._rest[self._portion :]
+            self._sink.write(bytes(portion))
+
     def resume(self) -> None:
         """The kernel has taken all of the transport's buffer."""
         self._paused = False
-        self._hold(0)
+        self._hold(len(self._rest))
         self.flush()
 
     def flush(self) -> None:
@@ -322,13 +362,15 @@ class Outlet:
             return
         with lock:
             self._flushing = False
+            if self._rest:
+                self._write_portions()
+                self._let_go()
             while self._backlog is not None and not self._paused:
                 if self._backlog:
                     data = self._backlog.take(FLUSH_SIZE)
                     self._held += len(data)
                     self.transmit(data)
-                    if not self._paused:
-                        self._hold(0)
+                    self._let_go()
                 if not self._backlog:
                     self._backlog = None
             self.ready = self.loop if self.open and not self._paused and self._backlog is None else None
@@ -343,7 +385,7 @@ class Outlet:
         self._tell_when_flushed()
 
     def _tell_when_flushed(self) -> None:
-        if not self.open and self._backlog is None:
+        if not self.open and self._backlog is None and not self._rest:
             self._owner.flushed()
 
     def _waiting(self) -> Backlog:
@@ -365,7 +407,7 @@ class Outlet:
         if not self.open:
             self.counters.drops["closed"] += 1
             return False
-        already = self._sink.get_write_buffer_size() if self._paused else 0
+        already = self._begun() if self._paused else 0
         outcome = self._waiting().add(frame, already)
         if outcome.dropped:
             self.counters.drops[outcome.cause] += outcome.dropped
@@ -425,7 +467,7 @@ def outlet_for(
         compiled: CompiledOutlet = fanout.Outlet(socket.fileno(), owner, loop, limits, counters)
         return compiled
     transport.set_write_buffer_limits(high=1, low=0)  # whatever the kernel does not take at once pauses us
-    return Outlet(transport, owner, loop, limits, counters)
+    return Outlet(transport, owner, loop, limits, counters, PORTION)
 
 
 def total_backlog() -> int:

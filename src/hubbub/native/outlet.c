@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@ enum {
     PIECES = 64,
     FLUSH_SIZE = 256 * 1024,  // of one sendmsg: about what a socket buffer takes at once
     LARGE = 64 * 1024,        // bytes beyond which a message begins only if all of it might wait
+    UNSEEN = -1,
 };
 
 static atomic_uint_fast64_t last_id;
@@ -51,6 +53,11 @@ void hb_outlet_drop(hb_outlet *outlet) {
     hb_counts_drop(outlet->counts);
     hb_notices_drop(outlet->notices);
     free(outlet);
+}
+
+static void progressed(hb_outlet *outlet) {
+    outlet->queued = UNSEEN;
+    atomic_store_explicit(&outlet->progress_ms, hb_now_ms(), memory_order_relaxed);
 }
 
 static void tell(hb_outlet *outlet, uint8_t notice) {
@@ -101,7 +108,7 @@ static void settle(hb_outlet *outlet) {
 // Begins a backlog and has the poller wait for the descriptor to become writable. False: the outlet was cut.
 static bool begin_backlog(hb_outlet *outlet) {
     outlet->backlog = hb_backlog_new();
-    atomic_store_explicit(&outlet->progress_ms, hb_now_ms(), memory_order_relaxed);
+    progressed(outlet);
     if (outlet->backlog && hb_poller_wait(outlet)) return true;
     hb_outlet_cut(outlet, HB_CUT_ERROR);
     return false;
@@ -134,10 +141,17 @@ enum hb_flushed hb_outlet_flush(hb_outlet *outlet) {
         forget_backlog(outlet, HB_CLOSED);
     } else {
         hb_backlog_taken(outlet->backlog, (size_t)sent);
-        atomic_store_explicit(&outlet->progress_ms, hb_now_ms(), memory_order_relaxed);
+        progressed(outlet);
     }
     settle(outlet);
     return outlet->backlog ? HB_FLUSH_MORE : HB_FLUSH_DONE;
+}
+
+void hb_outlet_watch(hb_outlet *outlet) {
+    int queued = 0;
+    if (outlet->fd < 0 || ioctl(outlet->fd, TIOCOUTQ, &queued) < 0) return;
+    if (outlet->queued != UNSEEN && outlet->queued != queued) progressed(outlet);
+    outlet->queued = queued;
 }
 
 // Lets one message wait, and carries out what the overflow policy says. Whether it was accepted.

@@ -36,6 +36,7 @@ typedef struct hb_outlet {
     bool last;             // the last frame has been put
     bool telling;          // the loop wants to hear when the backlog is empty
     uint8_t form, policy, notice, cut;
+    int queued;     // bytes that the kernel kept for the peer at the poller's latest look
     uint32_t lost;  // dropped messages that the loop has not been told of
     hb_backlog *backlog;  // made when first needed, gone when drained
     void *why;  // of the `finish` that ended it, the binding's: NULL while it is open, or was cut
@@ -44,7 +45,7 @@ typedef struct hb_outlet {
 
     atomic_bool refused;              // the kernel had no memory for it: it waits for the poller's next look
     atomic_size_t buffered;           // bytes of the backlog, to be read without the lock
-    atomic_uint_fast64_t progress_ms;  // when the kernel last took something of the backlog
+    atomic_uint_fast64_t progress_ms;  // when the kernel, or the peer of the kernel, last took something
 
     uint64_t id;  // of no other outlet of the process, ever
     hb_bounds bounds;
@@ -84,6 +85,9 @@ void hb_outlet_detach(hb_outlet *outlet);
 enum hb_flushed { HB_FLUSH_DONE, HB_FLUSH_MORE, HB_FLUSH_REFUSED };
 // Gives the kernel some of what waits, in one send. For the poller.
 enum hb_flushed hb_outlet_flush(hb_outlet *outlet);
+// Looks what the kernel keeps for the peer: that it gets less is progress, though the kernel takes no more for a while: it
+// does so only when a third of its buffer is free, or most of it. For the poller.
+void hb_outlet_watch(hb_outlet *outlet);
 void hb_outlet_cut(hb_outlet *outlet, enum hb_cut cause);
 // There is no memory to give it so many messages: they are counted, and it is cut, for what follows would overtake them.
 void hb_outlet_lose(hb_outlet *outlet, size_t messages);

@@ -41,10 +41,15 @@ static void flush(hb_outlet *outlet) {
     pthread_mutex_unlock(&outlet->lock);
 }
 
-static bool stalled(hb_outlet *outlet, uint64_t now) {
+static bool waited(hb_outlet *outlet, uint64_t now, uint64_t ms) {
     uint64_t since = atomic_load_explicit(&outlet->progress_ms, memory_order_relaxed);
-    return atomic_load_explicit(&outlet->buffered, memory_order_relaxed) && now > since + outlet->bounds.stall_ms;
+    return atomic_load_explicit(&outlet->buffered, memory_order_relaxed) && now > since + ms;
 }
+
+static bool stalled(hb_outlet *outlet, uint64_t now) { return waited(outlet, now, outlet->bounds.stall_ms); }
+
+// Whether it is soon to be known if it stalls: then what the kernel has for it is watched.
+static bool suspect(hb_outlet *outlet, uint64_t now) { return waited(outlet, now, outlet->bounds.stall_ms / 2); }
 
 // Finds in one walk what has taken nothing for too long, or is to be tried again. An outlet's lock comes before the poller's,
 // so they are only noted.
@@ -52,7 +57,7 @@ static void look(void) {
     uint64_t now = hb_now_ms();
     pthread_mutex_lock(&poller.lock);
     for (hb_outlet *outlet = poller.known; outlet; outlet = outlet->next_known) {
-        if (!stalled(outlet, now) && !atomic_load_explicit(&outlet->refused, memory_order_relaxed)) continue;
+        if (!suspect(outlet, now) && !atomic_load_explicit(&outlet->refused, memory_order_relaxed)) continue;
         outlet->next_due = poller.due;
         poller.due = hb_outlet_keep(outlet);
     }
@@ -66,10 +71,12 @@ static void cut_stalled(void) {
         hb_outlet *outlet = poller.due;
         poller.due = outlet->next_due;
         pthread_mutex_lock(&outlet->lock);
+        if (suspect(outlet, now)) hb_outlet_watch(outlet);
         bool over = stalled(outlet, now);
+        bool again = atomic_load_explicit(&outlet->refused, memory_order_relaxed);
         if (over) hb_outlet_cut(outlet, HB_CUT_STALLED);
         pthread_mutex_unlock(&outlet->lock);
-        if (!over) flush(outlet);
+        if (!over && again) flush(outlet);
         hb_outlet_drop(outlet);
     }
 }

@@ -260,7 +260,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         if hasattr(self, "outlet"):
             self.outlet.pause()
         now = self.context.sweep.now
-        self.stall(now, self.transport.get_write_buffer_size())
+        self.stall(now, self.transport.get_write_buffer_size() + self._queued_in_kernel())
         self.context.sweep.at(self, now + self.context.limits.backlog_timeout)
 
     def resume_writing(self) -> None:
@@ -420,8 +420,9 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         limits = self.context.limits
         if self.waits:
             self.excuse(now)
-        left, waiting = self.transport.get_write_buffer_size(), self.outlet.buffered
-        due, again = self.judge(now, limits, left, waiting, self._queued_in_kernel())
+        queued = self._queued_in_kernel()
+        left = self.transport.get_write_buffer_size() + queued
+        due, again = self.judge(now, limits, left, self.outlet.buffered, queued)
         match due:
             case Due.NOTHING:
                 return again

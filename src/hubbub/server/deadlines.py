@@ -41,7 +41,7 @@ class Deadlines:
         self._queued = 0  # bytes on their way to the peer at the latest look
 
     def stall(self, now: float, left: int) -> None:
-        """So many bytes begin to wait for the kernel."""
+        """Bytes begin to wait for the kernel; so many are kept for the peer by it and the transport."""
         self.stalled, self._left = now, left
 
     def excuse(self, now: float) -> None:
@@ -54,7 +54,7 @@ class Deadlines:
         """What is due.
 
         Args:
-            left: bytes that the transport keeps for the kernel.
+            left: bytes that transport and kernel keep for the peer: that they get fewer is progress.
             waiting: all bytes that wait for the kernel: a ping waits behind them.
             queued: bytes that the kernel has and the peer has not: a ping that left is behind them.
         """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.outlets import KINDS, NewSocket, PairSocket
+from support.outlets import KINDS, LocalSocket, NewSocket
 
 
 @pytest.fixture(params=["transport", "compiled"])
@@ -18,8 +18,8 @@ def new_socket(request: pytest.FixtureRequest) -> NewSocket:
 
 
 @pytest.fixture(autouse=True)
-def closed_pairs() -> Iterator[None]:
-    """Every PairSocket that a test leaves behind is closed."""
+def closed_sockets() -> Iterator[None]:
+    """Every socket that a test leaves behind is closed."""
     yield
-    while PairSocket.open:
-        PairSocket.open.pop().close()
+    while LocalSocket.open:
+        LocalSocket.open.pop().close()

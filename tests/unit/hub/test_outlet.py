@@ -263,3 +263,27 @@ async def test_however_many_stall_together_are_cut_together() -> None:
     assert {cause for user in users for cause in user.cuts} == {"stalled"}
     for user in users:
         user.close()
+
+
+@pytest.mark.limit("backlog_timeout")
+@pytest.mark.skipif(fanout is None, reason="a transport's stalls are the sweep's")
+async def test_who_reads_less_than_the_kernel_waits_for_is_slow_and_does_not_stall() -> None:
+    user = PairSocket(Limits(backlog_timeout=0.4))
+    assert user.outlet.write(hubbub.binary(bytes(1 << 20)))
+    for _ in range(20):  # 8 KiB at a time: the kernel takes more only when most of its buffer is free
+        await asyncio.sleep(0.05)
+        user._peers.recv(8192)
+    assert user.cuts == []
+    await until(lambda: user.cuts)
+    assert user.cuts == ["stalled"]
+
+
+@pytest.mark.limit("backlog_timeout")
+@pytest.mark.skipif(fanout is None, reason="a transport's stalls are the sweep's")
+async def test_who_stalls_is_cut_in_time() -> None:
+    user = PairSocket(Limits(backlog_timeout=0.6))
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    user.outlet.write(hubbub.binary(bytes(1 << 20)))
+    await until(lambda: user.cuts)
+    assert 0.5 < clock() - began < 1.15

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+import hubbub
+from hubbub.hub.outlet import total_backlog
 from hubbub.limits import Limits
 from hubbub.server.deadlines import Deadlines, Due
 from hubbub.server.inbox import Inbox
 from hubbub.server.sweep import Sweep
+from support.outlets import MemorySocket
 
 
 class Clock:
@@ -93,6 +98,48 @@ async def test_ten_thousand_that_are_due_leave_the_loop_its_turns() -> None:
         sweep.at(connection, 1000)
     await advance(sweep, clock, 2)
     assert all(connection.looked_at for connection in connections)
+
+
+async def test_two_thousand_that_stall_together_are_cut_in_one_tick_and_the_loop_goes_on() -> None:
+    """As the outlets over a transport are: those of the compiled fan-out have a test of their own."""
+    loop = asyncio.get_running_loop()
+    sweep = Sweep(0.1, loop.time)
+    cuts: list[tuple[float, int]] = []  # when, and in which turn of the loop
+    turn = 0
+
+    class Stalled:
+        def __init__(self) -> None:
+            self.due = 0
+            self.deadlines = Deadlines()
+            self.user = MemorySocket(LIMITS)
+            self.user.block()
+            self.user.outlet.write(hubbub.text("unread"))
+            self.deadlines.stall(began, 8)
+
+        def check(self, now: float) -> float | None:
+            due, again = self.deadlines.judge(now, limits, left=8, waiting=self.user.outlet.buffered)
+            if due is Due.NOTHING:
+                return again
+            assert due is Due.STALLED
+            self.user.outlet.detach()
+            cuts.append((loop.time(), turn))
+            return None
+
+    limits, began, before = Limits(backlog_timeout=0.3), loop.time(), total_backlog()
+    stalled = [Stalled() for _ in range(2000)]
+    for one in stalled:
+        sweep.at(one, began + 0.3)
+    assert total_backlog() > before
+    sweeping = asyncio.create_task(sweep.run())
+    while len(cuts) < len(stalled):
+        await asyncio.sleep(0)
+        turn += 1
+        assert loop.time() < began + 5
+    sweeping.cancel()
+    assert cuts[0][0] >= began + 0.3
+    assert cuts[-1][0] < began + 0.3 + 0.1 + 0.5  # a tick, and the work itself on a busy machine
+    assert len({when for _, when in cuts}) > 2
+    assert total_backlog() == before
 
 
 LIMITS = Limits(ping_interval=25, pong_timeout=10, message_timeout=60, backlog_timeout=5)
