@@ -24,3 +24,9 @@ def test_without_threads_it_writes_in_the_callers_turn(tmp_path: Path) -> None:
     program = compiled(tmp_path / "threadless", [NATIVE_TESTS / "threadless.c", *CORE])
     done = subprocess.run([program], capture_output=True, text=True, timeout=10)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_kernel_without_memory_is_asked_again_now_and_then(tmp_path: Path) -> None:
+    program = compiled(tmp_path / "refused", [NATIVE_TESTS / "refused.c", *CORE])
+    done = subprocess.run([program], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stdout + done.stderr
