@@ -80,6 +80,9 @@ cdef extern from "outlet.h" nogil:
     bint hb_outlet_control(hb_outlet *, const void *, size_t)
     bint hb_outlet_finish(hb_outlet *, const void *, size_t, void *)
     void hb_outlet_detach(hb_outlet *)
+    bint hb_outlet_ours(const hb_outlet *)
+    void hb_outlet_abandon(hb_outlet *)
+    void hb_outlet_after_fork()
 
 
 cdef extern from "poller.h" nogil:

@@ -307,6 +307,7 @@ cdef object _pools = WeakKeyDictionary()
 
 
 def after_fork():
+    hb_outlet_after_fork()
     hb_poller_after_fork()
     hb_turn_after_fork()
     for pool in list(_pools):

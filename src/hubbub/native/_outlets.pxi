@@ -51,9 +51,10 @@ cdef class Notices:
     cdef Notices of(object loop):
         notices = _notices_of.get(loop)
         if notices is None:
-            notices = _notices_of[loop] = Notices()
+            notices = Notices()
             loop.add_reader((<Notices>notices).c.fd, (<Notices>notices).tell)
             (<Notices>notices)._precede(loop)
+            _notices_of[loop] = notices  # last: what failed to start is nobody's
         (<Notices>notices).thread = PyThread_get_thread_ident()  # outlets are made where the loop runs
         return <Notices>notices
 
@@ -172,9 +173,11 @@ cdef class Outlet:
     def __dealloc__(self):
         cdef PyObject *name
         cdef PyObject *why
-        if self.c != NULL:
-            name = <PyObject *>self.c.owner
-            self.c.owner = NULL  # first: `lock` may let another thread have the GIL, which must not find us then
+        if self.c == NULL:
+            return
+        name = <PyObject *>self.c.owner
+        self.c.owner = NULL  # first: `lock` may let another thread have the GIL, which must not find us then
+        if hb_outlet_ours(self.c):
             lock(self.c)
             hb_outlet_detach(self.c)
             why = <PyObject *>self.c.why
@@ -182,7 +185,9 @@ cdef class Outlet:
             pthread_mutex_unlock(&self.c.lock)
             hb_outlet_drop(self.c)
             Py_XDECREF(why)
-            forget_name(name)
+        else:
+            hb_outlet_abandon(self.c)
+        forget_name(name)
 
     @property
     def thread(self):

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport strerror
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+import os
 from os import fsdecode
 from ssl import MemoryBIO, SSLError, SSLWantReadError
 
@@ -99,6 +100,17 @@ cdef union address:
 cdef union any_address:
     address ip
     sockaddr_un path
+
+
+cdef uint32_t forks = 0
+
+
+def _count_fork():
+    global forks
+    forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
 
 
 cdef class Source:
@@ -280,16 +292,18 @@ cdef class Transport(Source):
     cdef object path      # or the name of a peer with a Unix socket, if it has one
     cdef bint given       # the descriptor is closed by an outlet
     cdef bint paused, closing, lost, ends
+    cdef uint32_t forks   # of the process before it
 
     def __cinit__(self):
         self.fd = GONE
+        self.forks = forks
 
     def __init__(self):
         raise TypeError("an Acceptor makes it")
 
     def __dealloc__(self):
         if self.fd >= 0 and not self.given:
-            end_stream(self.fd)
+            self._end_stream(self.fd)
 
     cdef begin(self, Reactor reactor, make):
         self.reactor = reactor
@@ -471,7 +485,13 @@ cdef class Transport(Source):
                 protocol.connection_lost(error)
         finally:
             if not self.given and fd >= 0:
-                end_stream(fd)
+                self._end_stream(fd)
+
+    cdef void _end_stream(self, int fd) noexcept:
+        """Closing alone tells the peer nothing while a child of a fork has a copy of the descriptor."""
+        if self.forks == forks:  # else we are the child, and the stream is the parent's
+            shutdown(fd, SHUT_RDWR)
+        close_descriptor(fd)
 
     cdef _fail(self, error):
         self.reactor.loop.call_exception_handler(
@@ -555,12 +575,6 @@ cdef deliver(protocol, straight, Reader reader, event, const uint8_t *data, size
 
 cdef inline bint is_message(event) noexcept:
     return type(event) is str or type(event) is bytes
-
-
-cdef void end_stream(int fd) noexcept:
-    """Closing alone tells the peer nothing while a child of a fork has a copy of the descriptor."""
-    shutdown(fd, SHUT_RDWR)
-    close_descriptor(fd)
 
 
 cdef int64_t now_ns() noexcept:

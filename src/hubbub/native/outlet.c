@@ -17,6 +17,7 @@ enum {
 };
 
 static atomic_uint_fast64_t last_id;
+static uint32_t forks;  // changes where there is one thread
 
 uint64_t hb_now_ms(void) {
     struct timespec now;
@@ -28,6 +29,7 @@ hb_outlet *hb_outlet_new(int fd, bool owned, hb_notices *notices, hb_counts *cou
     hb_outlet *outlet = calloc(1, sizeof *outlet);
     if (!outlet) return NULL;
     outlet->fd = fd;
+    outlet->forks = forks;
     outlet->owned = owned;
     atomic_init(&outlet->references, 1);
     pthread_mutex_init(&outlet->lock, NULL);
@@ -38,6 +40,15 @@ hb_outlet *hb_outlet_new(int fd, bool owned, hb_notices *notices, hb_counts *cou
     outlet->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     hb_notices_attach(notices, outlet);
     return outlet;
+}
+
+bool hb_outlet_ours(const hb_outlet *outlet) { return outlet->forks == forks; }
+
+void hb_outlet_after_fork(void) { forks++; }
+
+void hb_outlet_abandon(hb_outlet *outlet) {
+    if (outlet->owned && outlet->fd >= 0) close(outlet->fd);
+    outlet->fd = -1;
 }
 
 hb_outlet *hb_outlet_keep(hb_outlet *outlet) {
@@ -318,7 +329,8 @@ void hb_outlet_detach(hb_outlet *outlet) {
     forget_backlog(outlet, HB_CLOSED);
     hb_poller_forget(outlet);
     if (outlet->owned && outlet->fd >= 0) {
-        shutdown(outlet->fd, SHUT_RDWR);  // closing alone tells the peer nothing while a child of a fork has a copy
+        // Closing alone tells the peer nothing while a child of a fork has a copy.
+        if (hb_outlet_ours(outlet)) shutdown(outlet->fd, SHUT_RDWR);
         close(outlet->fd);
     }
     outlet->fd = -1;

@@ -47,6 +47,7 @@ typedef struct hb_outlet {
     atomic_size_t buffered;           // bytes of the backlog, to be read without the lock
     atomic_uint_fast64_t progress_ms;  // when the kernel, or the peer of the kernel, last took something
 
+    uint32_t forks;  // of the process before it: with more of them it is the parent's
     uint64_t id;  // of no other outlet of the process, ever
     hb_bounds bounds;
     hb_notices *notices;
@@ -62,6 +63,11 @@ typedef struct hb_outlet {
 
 // For a connected, non-blocking stream socket, to be closed by `detach` if `owned`. NULL without memory.
 hb_outlet *hb_outlet_new(int fd, bool owned, hb_notices *notices, hb_counts *counts, hb_bounds bounds, void *owner);
+// Whether this process made it, rather than the parent before a fork, whose connection must not feel what a child does.
+bool hb_outlet_ours(const hb_outlet *outlet);
+// Closes a child's copy of the parent's descriptor, and touches nothing else: its lock may have been held in the fork.
+void hb_outlet_abandon(hb_outlet *outlet);
+void hb_outlet_after_fork(void);
 hb_outlet *hb_outlet_keep(hb_outlet *outlet);
 void hb_outlet_drop(hb_outlet *outlet);
 

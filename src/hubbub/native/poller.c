@@ -134,6 +134,7 @@ static bool start(void) {
 
 bool hb_poller_wait(hb_outlet *outlet) {
     struct epoll_event event = {.events = EPOLLOUT | EPOLLONESHOT, .data.ptr = outlet};
+    if (!hb_outlet_ours(outlet)) return false;
     pthread_mutex_lock(&poller.lock);
     bool known = outlet->known;
     bool waits = start() && epoll_ctl(poller.epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, outlet->fd, &event) == 0;
@@ -152,6 +153,7 @@ bool hb_poller_wait(hb_outlet *outlet) {
 }
 
 void hb_poller_forget(hb_outlet *outlet) {
+    if (!hb_outlet_ours(outlet)) return;  // it is in the parent's list
     pthread_mutex_lock(&poller.lock);
     if (outlet->known) {
         epoll_ctl(poller.epoll, EPOLL_CTL_DEL, outlet->fd, NULL);

@@ -344,7 +344,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def flushed(self) -> None:
         """Our last frame is with the transport."""
-        if self.phase is Phase.ENDING:
+        if self.phase is Phase.ENDING and not self.transport.is_closing():  # twice is too much for asyncio's TLS
             self.transport.close()
         elif self.phase is Phase.FAILED:
             self._half_close()
@@ -370,16 +370,16 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def _shut_down(self) -> None:
         """Closing alone tells the peer nothing while a child of a fork has a copy of the descriptor."""
-        shared: Any = self.transport.get_extra_info("socket")
-        if shared is None:  # the compiled transport does so itself
-            return
-        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(shared.fileno())) as copy:
-            copy.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError, ValueError, AttributeError):  # asyncio's over TLS may have let go of everything
+            shared: Any = self.transport.get_extra_info("socket")
+            if shared is not None:  # the compiled transport does so itself
+                with socket.socket(fileno=os.dup(shared.fileno())) as copy:
+                    copy.shutdown(socket.SHUT_RDWR)
 
     def _queued_in_kernel(self) -> int:
         """Bytes that the kernel keeps until the peer has them; 0 where it does not tell."""
-        shared: Any = self.transport.get_extra_info("socket") or self.transport
         try:
+            shared: Any = self.transport.get_extra_info("socket") or self.transport
             return int.from_bytes(ioctl(shared.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
         except (OSError, ValueError, AttributeError):
             return 0

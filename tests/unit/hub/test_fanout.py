@@ -7,6 +7,7 @@ import gc
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ import uvloop
 
 import hubbub
 from hubbub import Hub, Limits
-from hubbub.hub.statistics import fanout
+from hubbub.hub.statistics import Counters, fanout
 from hubbub.lock import lock
 from support.outlets import PairSocket
 from support.serving import until
@@ -196,6 +197,69 @@ def test_writers_and_poller_live_again_in_a_forked_process(program: str) -> None
         text=True,
         timeout=30,
     )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("end", ["detach", "collect"])
+async def test_a_forked_child_ends_no_stream_of_its_parent(end: str) -> None:
+    ours, peers = socket.socketpair()
+    for side in (ours, peers):
+        side.setblocking(False)
+    loop, owner = asyncio.get_running_loop(), PairSocket()
+    outlet = fanout.Outlet(ours.detach(), owner, loop, Limits(), Counters(), owned=True)
+    outlet.start(None, b"")
+    outlet.write(hubbub.binary(bytes(1 << 19)))
+    assert outlet.clogged
+    child = os.fork()
+    if not child:
+        if end == "detach":
+            outlet.detach()
+        del outlet
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    left = 10 + (1 << 19)
+    while left:  # the parent's poller still serves it, too
+        left -= len(await loop.sock_recv(peers, 1 << 16))
+    with pytest.raises(BlockingIOError):
+        peers.recv(1)
+    outlet.detach()
+    assert peers.recv(1) == b""
+    peers.close()
+
+
+FAILED_START = """
+import asyncio, os, resource, sys
+sys.path.insert(0, sys.argv[1])
+import hubbub
+from support.outlets import PairSocket
+from support.serving import until
+
+async def main():
+    user = PairSocket()
+    free = [os.dup(0) for _ in range(4)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[0] + 1, hard))  # one of the two that the poller needs
+    for number in free:
+        os.close(number)
+    assert not user.outlet.write(hubbub.binary(bytes(1 << 20)))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    await until(lambda: user.cuts == ["error"])
+    return [os.dup(0) for _ in range(4)]  # these numbers are others' now
+
+numbers = asyncio.run(main())
+child = os.fork()
+if not child:
+    for number in numbers:
+        os.fstat(number)
+    os._exit(7)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) - 7)
+"""
+
+
+def test_a_poller_that_could_not_start_closes_nothing_of_others_in_a_child() -> None:
+    arguments = [sys.executable, "-W", "ignore", "-c", FAILED_START, str(Path(__file__).parents[2])]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
 
 

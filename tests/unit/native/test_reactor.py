@@ -488,6 +488,22 @@ async def test_a_child_of_a_fork_that_ends_takes_nothing_from_its_parent(place: 
     assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
 
 
+async def test_a_child_of_a_fork_that_collects_a_transport_ends_no_stream_of_its_parent(place: Place) -> None:
+    client, protocol = await place.connect()
+    child = os.fork()
+    if not child:
+        place.protocols.clear()
+        protocol.transport = None
+        del protocol, place
+        gc.collect()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    client.sendall(b"x")
+    await until(lambda: protocol.data == b"x")
+    with pytest.raises(BlockingIOError):
+        client.recv(1)
+
+
 async def test_what_was_never_closed_is_closed_when_it_is_collected() -> None:
     place = Place(listening())
     client, protocol = await place.connect()
