@@ -88,6 +88,9 @@ class Limits:
     """New connections of one server in a second. At the limit: HTTP 503."""
     max_channels: int = 1_000_000
     """Channels of one hub. At the limit `join` raises `LimitReached`."""
+    max_channel_name: int = KIB
+    """Bytes of a channel's name: of text in UTF-8, of bytes, and of what a tuple holds; other values count as none.
+    At the limit `join` raises `LimitReached`."""
     max_channels_per_socket: int | None = None
     """Channels of one socket. At the limit `join` raises `LimitReached`."""
 

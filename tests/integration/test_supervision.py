@@ -99,7 +99,8 @@ async def test_a_writer_that_fails_is_started_again_and_nothing_is_lost(
         for client in clients:
             client.text("join:room")
             assert await client.read() == "ok"
-        write, failures = hub._writers._write, []
+        (pool,) = hub._writers.values()
+        write, failures = pool._write, []
 
         def failing(members: Any, batch: Any) -> None:
             if len(failures) < 2:
@@ -107,7 +108,7 @@ async def test_a_writer_that_fails_is_started_again_and_nothing_is_lost(
                 raise RuntimeError("broken writer")
             write(members, batch)
 
-        monkeypatch.setattr(hub._writers, "_write", failing)
+        monkeypatch.setattr(pool, "_write", failing)
         for number in range(5):
             hub.broadcast("room", str(number))
         for client in clients:

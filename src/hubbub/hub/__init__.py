@@ -10,7 +10,7 @@ from hubbub.hub.backlog import Overflow
 from hubbub.hub.channel import Member
 from hubbub.hub.hub import Hub, cores
 from hubbub.hub.outlet import AnyOutlet, Outlet, Owner, Sink, outlet_for
-from hubbub.hub.statistics import Counters, Statistics
+from hubbub.hub.statistics import Counters, Statistics, Tally
 
 __all__ = [
     "AnyOutlet",
@@ -22,6 +22,7 @@ __all__ = [
     "Owner",
     "Sink",
     "Statistics",
+    "Tally",
     "cores",
     "outlet_for",
 ]

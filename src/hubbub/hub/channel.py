@@ -84,8 +84,10 @@ class Pool(Protocol):
         """A new shard, to be written by this pool."""
         ...
 
-    def attach(self, loop: Any) -> None:
-        """There is a socket on that event loop, which calls this."""
+    @property
+    def ended(self) -> bool:
+        """Whether nobody will write any more, for the event loop is closed."""
+        ...
 
     @property
     def size(self) -> int: ...
@@ -157,7 +159,10 @@ class Channel:
         return member
 
     def leave(self, member: Member) -> None:
-        member.shard.remove(member)
+        shard = member.shard
+        shard.remove(member)
+        if shard.writers.ended and not shard.members:
+            self.shards.remove(shard)
         form = member.outlet.form
         if self.forms and form in self.forms:
             self.forms[form] -= 1

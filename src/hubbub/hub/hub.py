@@ -82,10 +82,11 @@ class Hub:
         self._alone = (self,)  # the hubs of most outlets: one tuple for all
         self._connections = 0
         self._memberships = 0
-        self._writers = Writers(writers, max_writers, self.counters, self.limits)
-        self._pools: dict[type, Pool] = {Outlet: self._writers}
+        self._pool_size = (writers, max_writers)
+        self._threads: Pool | None = None
         if fanout is not None:
-            self._pools[fanout.Outlet] = fanout.Writers(writers, max_writers, self.counters.native, self.limits)
+            self._threads = fanout.Writers(*self._pool_size, self.counters.native, self.limits)
+        self._writers: dict[asyncio.AbstractEventLoop, Writers] = {}  # of the sockets that their event loop writes to
 
     def __repr__(self) -> str:
         return f"<Hub: {self._channels.count} channels, {self._memberships} memberships>"
@@ -98,15 +99,19 @@ class Hub:
         Joining again is a no-op and keeps the first meta; so is joining with a closed socket.
 
         Args:
-            channel: any hashable value; ids of different types live side by side.
+            channel: any hashable value. Equal values are one channel, as they are one key of a dict: so 1, 1.0 and
+                True are, while "1" and b"1" are others.
             meta: a small piece of data that `members` shows beside the socket.
 
         Returns: whether it became a member now.
         Raises:
-            LimitReached: `Limits.max_channels` or `Limits.max_channels_per_socket`.
+            LimitReached: `Limits.max_channels`, `Limits.max_channels_per_socket` or `Limits.max_channel_name`.
             TypeError: the channel is not hashable, or `socket` is not a Socket.
         """
         outlet = _outlet(socket)
+        if (size := name_size(channel)) > self.limits.max_channel_name:
+            most = self.limits.max_channel_name
+            raise LimitReached(f"a channel's name of {size} bytes: {most} are allowed (Limits.max_channel_name)")
         joined = None
         while joined is None:  # again when the channel has ended, or begun, between finding it and taking the lock
             known = self._find_or_make(channel)
@@ -261,15 +266,22 @@ class Hub:
 
         With the lock held.
         """
-        queue, memberships = self._writers.queue, outlet.memberships
-        if not queue or not memberships:
+        pool, memberships = self._writers.get(outlet.loop), outlet.memberships
+        if pool is None or not pool.queue or not memberships:
             return
+        queue = pool.queue
         if not isinstance(memberships, dict) or len(memberships) <= len(queue):
             waiting = self._of(outlet)
         else:
             waiting = [m for s in queue if (m := memberships.get(s.channel)) is not None and m.shard is s]
         for member in waiting:
             cast("Mailbox", member.shard).give_pending(member)
+
+    def end(self, pool: Writers) -> None:
+        """Its event loop is closed, and with it every socket that the pool wrote to."""
+        for outlet in list(pool.outlets):
+            outlet.detach()
+        perform(self._writers.pop, pool.loop, None)
 
     def _find_or_make(self, id: Hashable) -> Channel:
         def make(number: int, newest: Channel | None) -> Channel:
@@ -282,7 +294,7 @@ class Hub:
             return 1
         shards: Any = self._sharding(channel)
         if not isinstance(shards, int) or shards < 1:
-            raise Misuse(f"shards({channel!r}) must be a whole number from 1, not {shards!r}")
+            raise Misuse(f"shards({shown(channel)}) must be a whole number from 1, not {shown(shards)}")
         return int(shards)
 
     # With the lock held
@@ -349,7 +361,7 @@ class Hub:
         self.counters.broadcasts += 1
 
     def _statistics(self) -> Statistics:
-        counters, pools = self.counters, self._pools.values()
+        counters, pools = self.counters, self._pools()
         deliveries, sends = counters.total("deliveries"), counters.total("sends")
         busy = sum(pool.busy for pool in pools)  # once: threads begin and end their work meanwhile
         return Statistics(
@@ -370,21 +382,37 @@ class Hub:
             writer_failures=sum(pool.failures for pool in pools),
         )
 
+    def _pools(self) -> list[Pool]:
+        of_loops: list[Pool] = list(self._writers.values())
+        return of_loops if self._threads is None else [*of_loops, self._threads]
+
+    def _pool_of(self, outlet: AnyOutlet) -> Pool:
+        """Of the loop that writes to it, whoever asks, or of threads."""
+        if not isinstance(outlet, Outlet):
+            assert self._threads is not None
+            return self._threads
+        pool = self._writers.get(outlet.loop)
+        if pool is None:
+            pool = self._writers[outlet.loop] = Writers(self, *self._pool_size, outlet.loop)
+        pool.thread = outlet.thread  # a loop may go on on another thread
+        pool.outlets[outlet] = None
+        return pool
+
     def _adopt(self, outlet: AnyOutlet) -> Pool:
         if self not in outlet.hubs:
             outlet.hubs = (*outlet.hubs, self) if outlet.hubs else self._alone
             outlet.overflow = self.overflow
             outlet.count_in(self.counters)
             self._connections += 1
-        pool = self._pools[type(outlet)]
-        pool.attach(outlet.loop)
-        return pool
+        return self._pool_of(outlet)
 
     def _forget(self, outlet: AnyOutlet) -> None:
         self._leave_all(outlet)
         if self in outlet.hubs:
             outlet.hubs = tuple(hub for hub in outlet.hubs if hub is not self)
             self._connections -= 1
+            if isinstance(outlet, Outlet) and (pool := self._writers.get(outlet.loop)) is not None:
+                pool.outlets.pop(outlet, None)
 
     def _leave(self, channel: Channel, outlet: AnyOutlet) -> bool:
         member = among(outlet.memberships, channel)
@@ -419,7 +447,7 @@ class Hub:
         self.counters.drops["overloaded"] += 1
         limits = self.limits
         raise Overloaded(
-            f"channel {channel.id!r} has {limits.max_mailbox} messages or"
+            f"channel {shown(channel.id)} has {limits.max_mailbox} messages or"
             f" {limits.max_mailbox_size} bytes waiting: {advice}"
         )
 
@@ -427,6 +455,15 @@ class Hub:
 def cores() -> int:
     """Cores that this process may use, and so the writers of a hub unless it is told otherwise."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def name_size(id: Hashable) -> int:
+    """Bytes of a channel's name: of text in UTF-8, of bytes, and of what a tuple holds. Other values count as none."""
+    if isinstance(id, str):
+        return len(id) if id.isascii() else len(id.encode("utf-8", "surrogatepass"))
+    if isinstance(id, bytes):
+        return len(id)
+    return sum(map(name_size, cast("tuple[Hashable, ...]", id))) if isinstance(id, tuple) else 0
 
 
 def _outlet(socket: Any) -> AnyOutlet:

@@ -440,6 +440,7 @@ class Outlet:
                 self.loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:  # the loop is closed, and with it every connection it had
             self.open, self.ready = False, None
+            put_off.append((self.detach, ()))
 
 
 def _nowhere(data: bytes, /) -> None:

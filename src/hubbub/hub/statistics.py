@@ -5,14 +5,35 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from hubbub.native import compiled
 
-__all__ = ["Counters", "Statistics"]
+__all__ = ["Counters", "Statistics", "Tally"]
 
 fanout: Any = compiled("_fanout")
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise TypeError("a snapshot is not changed: take dict() of it")
+
+
+class Tally(dict[Any, int]):
+    """Counts by what they count, frozen; a dict to whoever exports it: `dataclasses.asdict`, JSON, pickle, a copy."""
+
+    __slots__ = ()
+
+    __setitem__: Any = _refuse
+    __delitem__: Any = _refuse
+    __ior__: Any = _refuse
+    clear: Any = _refuse
+    pop: Any = _refuse
+    popitem: Any = _refuse
+    setdefault: Any = _refuse
+    update: Any = _refuse
+
+    def __reduce__(self) -> tuple[type[Tally], tuple[dict[Any, int]]]:
+        return Tally, (dict(self),)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,4 +95,4 @@ class Counters:
         return int(getattr(self, count)) + (0 if self.native is None else int(getattr(self.native, count)))
 
     def total_drops(self) -> Mapping[str, int]:
-        return MappingProxyType(dict(self.drops + Counter({} if self.native is None else self.native.drops)))
+        return Tally(self.drops + Counter({} if self.native is None else self.native.drops))

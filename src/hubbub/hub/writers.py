@@ -12,18 +12,20 @@ import time
 from collections import deque
 from threading import Condition, get_ident
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary, WeakSet
 
 from hubbub.hub.mailbox import Mailbox
 from hubbub.hub.outlet import LARGE
-from hubbub.hub.statistics import Counters
-from hubbub.limits import Limits
 from hubbub.lock import carry_out, lock, put_off
 from hubbub.logs import logger
 from hubbub.supervision import Pauses
 
 if TYPE_CHECKING:
     from hubbub.hub.channel import Channel, Member
+    from hubbub.hub.hub import Hub
     from hubbub.hub.mailbox import Batch
+    from hubbub.hub.outlet import Outlet
+    from hubbub.limits import Limits
 
 __all__ = ["Writers"]
 
@@ -32,7 +34,7 @@ SLICE_SIZE = 2 * 1024 * 1024  # bytes of one writer in one turn: large messages 
 
 
 class Writers:
-    """A pool that grows while shards wait, and shrinks when they do not.
+    """A hub's pool on one event loop. It grows while shards wait, and shrinks when they do not.
 
     Args:
         least: writers that always exist.
@@ -41,20 +43,29 @@ class Writers:
 
     shard_size: int = 4096
 
-    def __init__(self, least: int, most: int, counters: Counters, limits: Limits) -> None:
-        self.limits: Limits = limits  # of which those of mailboxes are used
+    def __init__(self, hub: Hub, least: int, most: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._hub = hub
+        self.limits: Limits = hub.limits  # of which those of mailboxes are used
         self._least = least
         self._most = most
         self._room = Condition(lock)
         self._waiting_for_room = 0
-        self._counters = counters
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
+        self._counters = hub.counters
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.thread: int = get_ident()  # that the loop runs on
+        self.outlets: dict[Outlet, None] = {}  # the hub's sockets that live on it
+        self.ended: bool = False
         self._scheduled = False
         self._pauses = Pauses(first=0.01)
         self.queue: deque[Mailbox] = deque()  # shards that wait for a writer
         self._size = least
         self._busy = 0
+        _end_with(loop, self)
+
+    def end(self) -> None:
+        """The loop is closed: its sockets are gone, and leave the hub."""
+        self.ended = True
+        self._hub.end(self)
 
     @property
     def failures(self) -> int:
@@ -62,7 +73,7 @@ class Writers:
 
     @property
     def size(self) -> int:
-        return self._size if self._loop is not None else 0  # none where all sockets are of the other kind
+        return self._size
 
     @property
     def busy(self) -> int:
@@ -86,15 +97,6 @@ class Writers:
         self._room.wait(seconds)
         self._waiting_for_room -= 1
 
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Work on this loop, unless the pool has a living one. Call it on the loop's thread, with the lock held."""
-        if self._loop is None or self._loop.is_closed():
-            self._loop = loop
-            self._thread = get_ident()
-            self._scheduled = False
-            if self.queue:
-                self._schedule()
-
     def wake(self, shard: Mailbox) -> None:
         """A mailbox has mail. Called with the lock held, from any thread."""
         if not shard.queued:
@@ -103,17 +105,16 @@ class Writers:
             self._schedule()
 
     def _schedule(self) -> None:
-        if self._scheduled or self._loop is None:
+        if self._scheduled or self.ended:
             return
         self._scheduled = True
         try:
-            if get_ident() == self._thread:
-                self._loop.call_soon(self._turn)
+            if get_ident() == self.thread:
+                self.loop.call_soon(self._turn)
             else:
-                self._loop.call_soon_threadsafe(self._turn)
-        except RuntimeError:  # the loop is closed: its sockets are gone, and `attach` will bring another
-            self._scheduled = False
-            self._loop = None
+                self.loop.call_soon_threadsafe(self._turn)
+        except RuntimeError:  # it was closed behind our back
+            put_off.append((self.end, ()))
 
     def _turn(self) -> None:
         """One turn of the loop."""
@@ -138,8 +139,7 @@ class Writers:
                 pause = self._pauses.after(time.monotonic() - started)
                 logger.exception("a writer failed; starting it again in %.2f s", pause)
                 self._scheduled = True
-                assert self._loop is not None
-                self._loop.call_later(pause, self._turn)
+                self.loop.call_later(pause, self._turn)
                 return
         with lock:
             if self.queue:
@@ -176,7 +176,7 @@ class Writers:
 
     def _write(self, members: list[Member], batch: Batch) -> None:
         """Give the batch to these members. The loop that the whole library is about."""
-        start, end, excluded, loop = batch.start, batch.end, batch.excluded, self._loop
+        start, end, excluded, loop = batch.start, batch.end, batch.excluded, self.loop
         data = batch.joined(None)
         large = len(batch.entries) == 1 and batch.size > LARGE
         alike = sends = deliveries = size = 0
@@ -207,3 +207,23 @@ class Writers:
         counters.sends += sends + alike
         counters.deliveries += deliveries + alike * len(batch.entries)
         counters.bytes += size + alike * len(data)
+
+
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[Writers]] = WeakKeyDictionary()
+
+
+def _end_with(loop: asyncio.AbstractEventLoop, pool: Writers) -> None:
+    """A loop that is closed with connections open tells nobody: so its `close` ends the pools first."""
+    pools = _pools.get(loop)
+    if pools is None:
+        pools = _pools[loop] = WeakSet()
+        close = loop.close
+
+        def end_and_close() -> None:
+            if not loop.is_running():  # or it refuses, and goes on
+                for ending in list(_pools.get(loop, ())):
+                    ending.end()
+            close()
+
+        loop.close = end_and_close  # type: ignore[method-assign]
+    pools.add(pool)

@@ -123,8 +123,9 @@ cdef class Writers:
         channel.entry = entry
         return Shard(self, channel)
 
-    def attach(self, loop):
-        """Threads need no event loop."""
+    @property
+    def ended(self):
+        return False  # threads need no event loop
 
     @property
     def size(self):

@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hubbub import native
-from hubbub.hub import Counters, Hub
+from hubbub.hub import Counters, Hub, Tally
 from hubbub.limits import Limits
 from hubbub.logs import PeerLog, logger
 from hubbub.rounds import Round, round_of
@@ -162,9 +161,9 @@ class Context:
             connections=len(self.connections),
             accepted=self.accepted,
             upgraded=self.upgraded,
-            refused=MappingProxyType(dict(self.refused)),
-            closed=MappingProxyType(dict(self.closed)),
-            failures=MappingProxyType(dict(self.failures)),
+            refused=Tally(self.refused),
+            closed=Tally(self.closed),
+            failures=Tally(self.failures),
             pings=self.pings,
             paused=self.paused,
             log_lines_suppressed=self.log.suppressed,

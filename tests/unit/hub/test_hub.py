@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
+import json
+import pickle
 import threading
 from dataclasses import FrozenInstanceError
 from typing import Any
@@ -200,11 +204,85 @@ async def test_channels_of_one_socket_are_counted(new_socket: NewSocket) -> None
     assert hub.join("b", other)
 
 
+@pytest.mark.limit("max_channel_name")
+@pytest.mark.parametrize("name", ["x" * 11, "é" * 6, b"x" * 11, ("abc", ("defgh", b"ijk")), "\ud800" * 4])
+async def test_names_of_channels_are_bounded(new_socket: NewSocket, name: Any) -> None:
+    hub, user = Hub(limits=Limits(max_channel_name=10)), new_socket()
+    with pytest.raises(LimitReached, match="max_channel_name") as caught:
+        hub.join(name, user)
+    assert len(str(caught.value)) < 200
+    assert hub.statistics().channels == 0
+    for fine in ("x" * 10, "é" * 5, b"x" * 10, ("abc", 10**100), 10**100, None):
+        assert hub.join(fine, user)
+
+
+async def test_equal_names_are_one_channel_as_they_are_one_key(new_socket: NewSocket) -> None:
+    hub, user = Hub(), new_socket()
+    assert hub.join(1, user)
+    assert not hub.join(True, user)
+    assert not hub.join(1.0, user)
+    assert hub.join("1", user)
+    assert hub.join(b"1", user)
+    assert (hub.count(True), hub.channels_of(user)) == (1, [1, "1", b"1"])
+
+
+async def test_errors_quote_no_name_whole(new_socket: NewSocket) -> None:
+    limits = Limits(max_mailbox=1, max_channel_name=1 << 20)
+    hub, user, name = Hub(limits=limits), new_socket(), "n" * 100_000
+    user.block()
+    hub.join(name, user)
+    hub.broadcast(name, "x")
+    with pytest.raises(Overloaded) as caught:
+        hub.broadcast(name, "x" * 100)
+    assert len(str(caught.value)) < 300
+    with pytest.raises(Misuse) as misused:
+        Hub(shards=lambda channel: 0, limits=limits).join(name, user)
+    assert len(str(misused.value)) < 300
+
+
+class Bytes(bytes):
+    """Like bson.Binary."""
+
+
+class Text(str):
+    """Like markupsafe.Markup."""
+
+    def encode(self, *arguments: Any) -> Any:
+        raise AssertionError("a message is what the text is")
+
+
+async def test_kinds_of_text_and_bytes_are_messages(new_socket: NewSocket) -> None:
+    hub, user = Hub(), new_socket()
+    hub.join("room", user)
+    hub.broadcast("room", Text("one"))
+    user.outlet.write(hubbub.text(Text("two")))
+    user.outlet.write(hubbub.text(Bytes(b"three")))
+    await until(lambda: user.texts == ["one", "two", "three"])
+    assert hubbub.binary(Bytes(b"x")).payload == b"x"
+    assert type(hubbub.binary(Bytes(b"x")).payload) is bytes
+    assert hub.broadcast("room", Bytes(b"x")) == 1
+
+
+async def test_a_snapshot_can_be_exported_and_not_changed(new_socket: NewSocket) -> None:
+    hub, user = Hub(), new_socket()
+    hub.join("room", user)
+    user.outlet.detach()
+    user.outlet.write(hubbub.text("lost"))
+    snapshot = hub.statistics()
+    plain = json.loads(json.dumps(dataclasses.asdict(snapshot)))
+    assert plain["drops"] == {"closed": 1}
+    assert copy.deepcopy(snapshot) == pickle.loads(pickle.dumps(snapshot)) == snapshot
+    for change in (lambda: snapshot.drops.update(closed=2), lambda: snapshot.drops.pop("closed")):  # type: ignore[attr-defined]
+        with pytest.raises(TypeError, match="dict"):
+            change()
+
+
 async def test_a_channel_without_shards_of_its_own_is_sharded_as_it_grows(new_socket: NewSocket) -> None:
     hub, users = Hub(max_writers=3, writers=1), [new_socket() for _ in range(100)]
-    for pool in hub._pools.values():
+    hub.join("room", users[0])
+    for pool in hub._pools():
         pool.shard_size = 10
-    for user in users:
+    for user in users[1:]:
         hub.join("room", user)
     channel = hub._channels.find("room")
     assert [len(shard.members) for shard in channel.shards] in ([34, 33, 33], [33, 33, 34], [33, 34, 33])
@@ -273,14 +351,15 @@ async def test_a_failing_writer_is_started_again(
 ) -> None:
     hub, user = Hub(), MemorySocket()
     hub.join("room", user)
-    work, failures = hub._writers._work, iter([MemoryError("none left"), MemoryError("none left")])
+    (pool,) = hub._writers.values()
+    work, failures = pool._work, iter([MemoryError("none left"), MemoryError("none left")])
 
     def failing() -> None:
         for error in failures:
             raise error
         work()
 
-    monkeypatch.setattr(hub._writers, "_work", failing)
+    monkeypatch.setattr(pool, "_work", failing)
     hub.broadcast("room", "x")
     await until(lambda: user.texts == ["x"])
     assert hub.statistics().writer_failures == 2
