@@ -166,11 +166,37 @@ async def test_an_application_that_reads_on_after_the_disconnect_is_told_and_end
         while True:
             await receive()
 
+    class Quick(hubbub.asgi.WebSocketProtocol):
+        limits = hubbub.Limits(close_timeout=0.05)
+
+    app = App(script)
+    async with uvicorn_serving(app, ws=Quick) as (port, _):
+        (await RawClient.connect(port)).kill()
+        await until(lambda: app.ends)
+        assert type(app.ends[0]) is hubbub.Disconnected
+
+
+async def test_a_receiver_that_is_left_over_after_the_disconnect_disturbs_nobody() -> None:
+    seen: list[Any] = []
+
+    async def script(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            receiving = asyncio.create_task(receive())
+            message = await receiving
+            receiving = asyncio.create_task(receive())
+            if message["type"] == "websocket.disconnect":
+                await asyncio.sleep(0.05)
+                seen.append(receiving.done())
+                receiving.cancel()
+                return
+
     app = App(script)
     async with uvicorn_serving(app) as (port, _):
         (await RawClient.connect(port)).kill()
         await until(lambda: app.ends)
-        assert type(app.ends[0]) is hubbub.Disconnected
+    assert (seen, app.ends) == ([False], [None])
 
 
 async def test_closing_sends_code_and_reason_and_the_application_hears_the_answer() -> None:

@@ -182,8 +182,9 @@ class WebSocketProtocol(Connection):
 
     async def _receive(self) -> Message:
         while not self._inbox:
-            if self._told:
-                raise Disconnected("the client is gone, and the application was told")  # or it would wait for ever
+            if self._told:  # who overlooks that would wait for ever; but a receiver that is left over disturbs nobody
+                await asyncio.sleep(self.context.limits.close_timeout)
+                raise Disconnected("the client is gone, and the application was told")
             waiter = self._waiter
             if waiter is None or waiter.done():
                 waiter = self._waiter = self.context.loop.create_future()
