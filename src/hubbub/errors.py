@@ -139,5 +139,6 @@ class HandshakeError(PeerError):
         super().__init__(cause)
         self.cause = cause
         self.status = status
-        self.headers = (*headers, ("Content-Type", "text/plain; charset=utf-8")) if text else headers
+        kind = (("Content-Type", "text/plain; charset=utf-8"),) if text else ()
+        self.headers: tuple[tuple[str, str], ...] = (*headers, *kind)
         self.text = text

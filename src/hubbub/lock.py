@@ -27,8 +27,8 @@ __all__ = ["carry_out", "inside", "later", "lock", "perform", "put_off"]
 
 T = TypeVar("T")
 
-lock = RLock()
-inside: Callable[[], bool] = lock._is_owned  # type: ignore[attr-defined]
+lock: Any = RLock()
+inside: Callable[[], bool] = lock._is_owned
 """Whether this very thread has the lock."""
 put_off: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
 """Changes that wait until the thread that asked for them is out."""

@@ -33,7 +33,7 @@ PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
 Message = MutableMapping[str, Any]
 Scope = dict[str, Any]
 
-tickets = Tickets()
+tickets: Tickets = Tickets()
 
 
 class WebSocketProtocol(Connection):

@@ -19,7 +19,7 @@ __all__ = ["Channel", "Member", "Pool", "Shard", "Sharding"]
 
 Sharding = Callable[[Any], int]
 
-number_of = count(1).__next__
+number_of: Callable[[], int] = count(1).__next__
 
 
 class Member:

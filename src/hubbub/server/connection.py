@@ -19,7 +19,7 @@ from termios import TIOCOUTQ
 from typing import Any, cast
 
 from hubbub.errors import HandshakeError, PeerError, PolicyViolation
-from hubbub.hub import outlet_for
+from hubbub.hub import AnyOutlet, outlet_for
 from hubbub.lock import lock
 from hubbub.server.context import Context
 from hubbub.server.deadlines import Due
@@ -66,6 +66,9 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
     )
 
     socket: Socket
+    transport: asyncio.Transport  # these are of Intake and Deadlines: said again, as there
+    outlet: AnyOutlet
+    phase: Phase
     seen: float  # these three are of Deadlines: said again, for who checks types looks at one class at a time
     stalled: float
     unfinished: float

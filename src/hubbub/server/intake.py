@@ -50,6 +50,9 @@ class Intake(Deadlines):
 
     transport: asyncio.Transport
     outlet: AnyOutlet
+    seen: float  # these are of Deadlines: said again, for who checks types looks at one class at a time
+    stalled: float
+    unfinished: float
 
     def __init__(self, context: Context) -> None:
         super().__init__()
