@@ -7,7 +7,7 @@ TESTS ?= tests
 PURE_TESTS := tests/unit/hub tests/unit/server tests/attack tests/integration/test_channels.py \
 	tests/integration/test_handlers.py tests/integration/test_callbacks.py $(wildcard tests/integration/test_asgi*.py) \
 	tests/integration/test_unix_sockets.py tests/integration/test_timeouts.py tests/integration/test_transports.py \
-	tests/integration/test_supervision.py
+	tests/integration/test_supervision.py $(wildcard tests/integration/test_tls*.py)
 FUZZ_SECONDS ?= 60
 # What the compiled parts are made of: when one of these changes they are built again.
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.p[yx][xdi])

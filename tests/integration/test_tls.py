@@ -8,7 +8,6 @@ import os
 import socket
 import ssl
 import time
-from typing import Any
 
 import pytest
 import trustme
@@ -17,6 +16,7 @@ import hubbub
 from hubbub import native
 from support.client import HEAD, RawClient, encode
 from support.serving import Echo, Recorder, serving, until
+from support.tls import Wire
 
 BOTH_LOOPS = True
 
@@ -41,45 +41,6 @@ def trusting(authority: trustme.CA, version: ssl.TLSVersion = ssl.TLSVersion.TLS
     return context
 
 
-class Wire:
-    """A client whose TLS records pass through the test's hands."""
-
-    def __init__(self, authority: trustme.CA) -> None:
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = trusting(authority).wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
-
-    async def dial(self, port: int) -> None:
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port)
-        await self.until_done(self.tls.do_handshake)
-
-    async def until_done(self, step: Any, *arguments: Any) -> Any:
-        async with asyncio.timeout(5):
-            while True:
-                try:
-                    done = step(*arguments)
-                except ssl.SSLWantReadError:
-                    self.flush()
-                    data = await self.reader.read(65536)
-                    assert data, "the server has ended the connection"
-                    self.incoming.write(data)
-                else:
-                    self.flush()
-                    return done
-
-    def flush(self) -> None:
-        self.writer.write(self.outgoing.read())
-
-    async def upgrade(self) -> None:
-        self.tls.write(HEAD.format(path="/").encode() + b"\r\n")
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += await self.until_done(self.tls.read, 4096)
-        assert b" 101 " in answer
-
-    def kill(self) -> None:
-        self.writer.transport.abort()
-
-
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("size", [1, 16_384, 16_385, 300_000])
 async def test_messages_of_any_size_pass_both_ways(
@@ -96,7 +57,7 @@ async def test_messages_of_any_size_pass_both_ways(
 async def test_a_records_pieces_may_come_one_by_one(tls: ssl.SSLContext, authority: trustme.CA) -> None:
     handler = Recorder.fresh()
     async with serving(handler, ssl=tls) as server:
-        wire = Wire(authority)
+        wire = Wire(trusting(authority))
         await wire.dial(server.port)
         await wire.upgrade()
         wire.tls.write(encode(1, b"one") + encode(1, b"two"))
@@ -114,13 +75,12 @@ async def test_a_stream_that_is_cut_off_is_told_apart_from_one_that_ends(
     handler = Recorder.fresh()
     async with serving(handler, ssl=tls) as server:
         for cut in (True, False):
-            wire = Wire(authority)
+            wire = Wire(trusting(authority))
             await wire.dial(server.port)
             await wire.upgrade()
             wire.tls.write(encode(1, b"last"))
             if not cut:
-                with contextlib.suppress(ssl.SSLWantReadError):
-                    wire.tls.unwrap()
+                wire.say_goodbye()
             wire.flush()
             wire.writer.write_eof()
             one = handler.everyone[-1]
@@ -158,7 +118,7 @@ async def test_bad_tls_costs_nobody_else(tls: ssl.SSLContext, authority: trustme
 async def test_a_flipped_bit_ends_the_connection(tls: ssl.SSLContext, authority: trustme.CA) -> None:
     handler = Recorder.fresh()
     async with serving(handler, ssl=tls) as server:
-        wire = Wire(authority)
+        wire = Wire(trusting(authority))
         await wire.dial(server.port)
         await wire.upgrade()
         wire.tls.write(encode(1, b"message"))

@@ -292,6 +292,7 @@ cdef class Transport(Source):
     cdef object path      # or the name of a peer with a Unix socket, if it has one
     cdef bint given       # the descriptor is closed by an outlet
     cdef bint paused, closing, lost, ends
+    cdef bint queued      # in the round's queue: what was read waits below TLS, so nothing more is read before it
     cdef uint32_t forks   # of the process before it
 
     def __cinit__(self):
@@ -334,7 +335,7 @@ cdef class Transport(Source):
     cdef _read(self, bint until_empty):
         cdef ssize_t size
         for _ in range(READS):
-            if self.paused or self.closing:
+            if self.paused or self.queued or self.closing:
                 return
             size = recv(self.fd, self.reactor.buffer, <size_t>self.reactor.size, MSG_DONTWAIT)
             if size > 0:
@@ -352,7 +353,7 @@ cdef class Transport(Source):
                 return
             elif errno != EINTR:
                 return self._lose(failure())
-        if not self.paused:
+        if not self.paused and not self.queued:
             self._watch()  # there is more: to be told of it again
 
     cdef take(self, Py_ssize_t size):

@@ -19,7 +19,6 @@ cdef class TlsTransport(Transport):
     cdef bint shaken    # the handshake is done
     cdef bint over      # the peer has said that nothing more comes
     cdef bint said      # we have
-    cdef bint queued    # in the round's queue
 
     cdef begin(self, Reactor reactor, make):
         self.incoming, self.outgoing = MemoryBIO(), MemoryBIO()
@@ -34,7 +33,7 @@ cdef class TlsTransport(Transport):
             self.begun = True
             if self.reactor.buffer[0] != HANDSHAKE:
                 return self._refuse_plain()
-        while at < size and not self.closing:
+        while at < size and not self.closing and not self.over:  # behind an end nothing counts
             some = min(size - at, RECORD)  # in pieces, for a BIO keeps the room that it once needed
             self.incoming.write(self.reactor.view[at : at + some])
             at += some
@@ -89,7 +88,7 @@ cdef class TlsTransport(Transport):
             self.reactor.until = <int64_t>(<double>until * 1e9)
             try:
                 self._advance()
-                if not self.paused and not self.closing:
+                if not self.paused and not self.queued and not self.closing:
                     self._watch()
             except (SystemExit, KeyboardInterrupt):
                 raise

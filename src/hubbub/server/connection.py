@@ -241,6 +241,8 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         reached = self.phase is not Phase.HANDSHAKE and hasattr(self, "socket")
+        if exc is None and self.reason is None:
+            self.end_input()  # uvloop's TLS does not tell of a stream that is cut off
         self._shut_down()
         upgraded = self._wire is not None
         self.phase = Phase.LOST

@@ -1,0 +1,92 @@
+"""Clients over TLS that do what no library would: records pass through the test's hands, and may be anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from support.client import HEAD
+
+
+class Wire:
+    """A client whose TLS records are the test's to send, change or leave out."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+
+    async def dial(self, port: int) -> None:
+        """Connect and shake hands."""
+        await self.reach(port)
+        await self.until_done(self.tls.do_handshake)
+
+    async def reach(self, port: int, **settings: Any) -> None:
+        """Connect and say nothing."""
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port, **settings)
+
+    async def until_done(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    done = step(*arguments)
+                except ssl.SSLWantReadError:
+                    self.flush()
+                    data = await self.reader.read(65536)
+                    assert data, "the server has ended the connection"
+                    self.incoming.write(data)
+                else:
+                    self.flush()
+                    return done
+
+    def records(self) -> bytes:
+        """What TLS wants to send, for the test to send instead."""
+        return self.outgoing.read()
+
+    def flush(self) -> None:
+        self.writer.write(self.outgoing.read())
+
+    def hello(self) -> bytes:
+        """The first flight."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        return self.records()
+
+    def say_goodbye(self) -> None:
+        """A close_notify."""
+        with contextlib.suppress(ssl.SSLError):  # the answer is still to come, and may be behind other things
+            self.tls.unwrap()
+        self.flush()
+
+    async def upgrade(self) -> None:
+        self.tls.write(HEAD.format(path="/").encode() + b"\r\n")
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += await self.until_done(self.tls.read, 4096)
+        assert b" 101 " in answer
+
+    def kill(self) -> None:
+        self.writer.transport.abort()
+
+
+def listening(buffer: int) -> socket.socket:
+    """A socket for a server whose connections the kernel gives so many bytes to read into."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    made.bind(("127.0.0.1", 0))
+    return made
+
+
+def dialled(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """An upgraded connection of a thread's own: its waits are the thread's, and have a limit of five seconds."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+    secure = context.wrap_socket(plain, server_hostname="localhost")
+    secure.sendall(HEAD.format(path="/").encode() + b"\r\n")
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += secure.recv(1)
+    assert b" 101 " in answer
+    return secure
