@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hubbub.hub.mailbox import Entry
 from hubbub.hub.memberships import among
+from hubbub.hub.statistics import fanout
 from hubbub.wire import Frame
 
 if TYPE_CHECKING:
@@ -99,7 +100,32 @@ class Pool(Protocol):
     def failures(self) -> int: ...
 
 
-class Channel:
+class _Addressee:
+    """What a broadcast looks at in a channel."""
+
+    __slots__ = ("count", "forms", "id", "shards")
+
+    id: Hashable
+    count: int
+    """Members."""
+    forms: dict[int, int] | None
+    """How many members have which form, besides plain."""
+    shards: list[Shard]
+
+    def __init__(self, id: Hashable) -> None:
+        self.id = id
+        self.count = 0
+        self.forms = None
+        self.shards = []
+
+
+if TYPE_CHECKING or fanout is None:  # noqa: SIM108  a type checker follows this, and not the other
+    Addressee = _Addressee
+else:
+    Addressee = fanout.Addressee
+
+
+class Channel(Addressee):
     """A named set of members. All of it is changed under the lock.
 
     Args:
@@ -112,30 +138,23 @@ class Channel:
         "_at_first",
         "_most_shards",
         "changes",
-        "count",
         "entry",
-        "forms",
         "hash",
         "hub",
-        "id",
         "next",
         "number",
-        "shards",
     )
 
     def __init__(
         self, hub: Hub, id: Hashable, shards: int, most_shards: int, hash: int = 0, next: Channel | None = None
     ) -> None:
+        super().__init__(id)
         self.hub: Hub = hub
-        self.id: Hashable = id
         self.hash: int = hash
         self.next: Channel | None = next
         self.number: int = number_of()  # what stands for it where nothing but numbers is known
-        self.count: int = 0
         self.changes: int = 0  # joins and leaves
-        self.forms: dict[int, int] | None = None  # how many members have which form, besides plain
         self.entry: Callable[[Frame, frozenset[AnyOutlet]], AnyEntry] = Entry  # compiled shards put another one here
-        self.shards: list[Shard] = []
         self._at_first = shards
         self._most_shards = most_shards
 
@@ -185,7 +204,10 @@ class Channel:
 
     def full_shard(self, size: int) -> Shard | None:
         """One whose mailbox has no room for a message of so many bytes."""
-        return next((shard for shard in self.shards if not shard.has_room(size)), None)
+        for shard in self.shards:
+            if not shard.has_room(size):
+                return shard
+        return None
 
     def post(self, entry: AnyEntry) -> None:
         """Append a message to every mailbox with members: all of them in one order, since the lock is held."""

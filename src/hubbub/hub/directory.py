@@ -19,15 +19,16 @@ __all__ = ["Directory"]
 class Directory:
     """Channels that have members, and how many they are."""
 
-    __slots__ = ("_newest", "count")
+    __slots__ = ("count", "newest")
 
     def __init__(self) -> None:
-        self._newest: dict[int, Channel] = {}
+        self.newest: dict[int, Channel] = {}
+        """By hash, of those that share one."""
         self.count: int = 0
 
     def find(self, id: Hashable) -> Channel | None:
         """The channel of that id. Its last member may leave, and another channel of that id begin, at any moment."""
-        channel = self._newest.get(hash(id))
+        channel = self.newest.get(hash(id))
         while channel is not None and not (channel.id is id or channel.id == id):
             channel = channel.next
         return channel
@@ -35,7 +36,7 @@ class Directory:
     def find_or_make(self, id: Hashable, make: Callable[[int, Channel | None], Channel]) -> Channel:
         """The channel of that id, or a new one for `add`, made from its hash and the newest channel that shares it."""
         number = hash(id)
-        newest = channel = self._newest.get(number)
+        newest = channel = self.newest.get(number)
         while channel is not None and not (channel.id is id or channel.id == id):
             channel = channel.next
         return make(number, newest) if channel is None else channel
@@ -44,23 +45,23 @@ class Directory:
 
     def is_free(self, channel: Channel) -> bool:
         """Whether no other channel of its id can have been added since this one was found or made."""
-        return self._newest.get(channel.hash) is channel.next
+        return self.newest.get(channel.hash) is channel.next
 
     def add(self, channel: Channel) -> None:
         """It `is_free`, and has its first member."""
-        self._newest[channel.hash] = channel
+        self.newest[channel.hash] = channel
         self.count += 1
 
     def remove(self, channel: Channel) -> None:
         """Its last member left. It keeps its `next`, for who is just looking through the chain."""
-        newer = self._newest[channel.hash]
+        newer = self.newest[channel.hash]
         if newer is not channel:
             while newer.next is not channel:
                 assert newer.next is not None
                 newer = newer.next
             newer.next = channel.next
         elif channel.next is not None:
-            self._newest[channel.hash] = channel.next
+            self.newest[channel.hash] = channel.next
         else:
-            del self._newest[channel.hash]
+            del self.newest[channel.hash]
         self.count -= 1

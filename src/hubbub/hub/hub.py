@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from hubbub import native
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Hub", "cores"]
 
 _NOBODY: frozenset[AnyOutlet] = frozenset()
+_usual: Callable[..., int | None] = (lambda *_: None) if fanout is None else fanout.broadcast
 
 
 class Hub:
@@ -190,6 +191,8 @@ class Hub:
         Raises: Overloaded: the mailbox is full: at once on a thread that runs an event loop, which is never blocked,
             and after `timeout` elsewhere. Nobody gets the message then.
         """
+        if exclude is None and (handed := _usual(self._channels.newest, channel, message)) is not None:
+            return handed
         message = frame(message)
         excluded = _NOBODY if exclude is None else _outlets(exclude)
         if put_off:
@@ -202,17 +205,15 @@ class Hub:
         if known.forms:
             known.compress(message)
         entry, size = known.entry(message, excluded), len(message.wire)
-        if excluded:
-            return self._broadcast_except(known, entry, size, timeout)
+        return (self._broadcast_except if excluded else self._broadcast_to_all)(known, entry, size, timeout)
+
+    def _broadcast_to_all(self, channel: Channel, entry: AnyEntry, size: int, timeout: float) -> int:
         try:
             with lock:
-                for shard in known.shards:
-                    if not shard.has_room(size):
-                        self._wait_for_room(known, size, timeout)
-                        break
-                handed = known.count
+                self._wait_for_room(channel, size, timeout)
+                handed = channel.count
                 if handed:
-                    known.post(entry)
+                    channel.post(entry)
                     self.counters.broadcasts += 1
                 return handed
         finally:
@@ -368,7 +369,7 @@ class Hub:
             connections=self._connections,
             channels=self._channels.count,
             memberships=self._memberships,
-            broadcasts=counters.broadcasts,
+            broadcasts=counters.total("broadcasts"),
             deliveries=deliveries,
             writes=counters.total("writes"),
             bytes=counters.total("bytes"),
@@ -435,6 +436,8 @@ class Hub:
         return [member for member in every(outlet.memberships) if member.shard.channel.hub is self]
 
     def _wait_for_room(self, channel: Channel, size: int, timeout: float) -> None:
+        if channel.full_shard(size) is None:
+            return
         on_loop = _on_event_loop()
         deadline = time.monotonic() + (0 if on_loop else timeout)
         while channel.count and (full := channel.full_shard(size)) is not None:

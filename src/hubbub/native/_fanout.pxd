@@ -18,7 +18,8 @@ cdef extern from "encode.h" nogil:
 
 cdef extern from "frame.h" nogil:
     ctypedef struct hb_frame:
-        pass
+        size_t size
+        unsigned char *bytes
     ctypedef struct hb_entry:
         hb_frame *forms[8]
     hb_frame *hb_frame_new(const void *, size_t)
@@ -41,7 +42,7 @@ cdef extern from "backlog.h" nogil:
 cdef extern from "counts.h" nogil:
     enum: HB_CAUSES
     ctypedef struct hb_counts:
-        uint64_t deliveries, writes, bytes, sends
+        uint64_t broadcasts, deliveries, writes, bytes, sends
         uint64_t drops[5]
     hb_counts *hb_counts_new()
     hb_counts *hb_counts_keep(hb_counts *)
@@ -103,6 +104,7 @@ cdef extern from "writers.h" nogil:
     void hb_writers_queue(hb_writers *, hb_shard *)
     size_t hb_writers_hand_over(hb_writers *, hb_shard *, size_t)
     hb_writers_state hb_writers_look(hb_writers *)
+    hb_counts *hb_writers_counts(hb_writers *)
 
 
 cdef extern from "shard.h" nogil:

@@ -7,7 +7,7 @@ seconds. No call here waits for a socket. "Without the GIL" means that other thr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from hubbub.hub.channel import Channel, Member
@@ -19,7 +19,18 @@ from hubbub.hub.statistics import Counters
 from hubbub.limits import Limits
 from hubbub.wire import Frame
 
-__all__ = ["Counts", "Entry", "Outlet", "Shard", "TotalBacklog", "Writers", "after_fork", "entry"]
+__all__ = [
+    "Addressee",
+    "Counts",
+    "Entry",
+    "Outlet",
+    "Shard",
+    "TotalBacklog",
+    "Writers",
+    "after_fork",
+    "broadcast",
+    "entry",
+]
 
 class TotalBacklog:
     """The one count of bytes that wait for all sockets of the process; for outlets in Python, too. Atomic."""
@@ -35,6 +46,8 @@ def after_fork() -> None:
 class Counts:
     """What the compiled side of one hub, or of a server without one, counts; exact from whatever threads."""
 
+    @property
+    def broadcasts(self) -> int: ...
     @property
     def deliveries(self) -> int: ...
     @property
@@ -116,6 +129,24 @@ class Entry:
 
 def entry(frame: Frame, excluded: frozenset[AnyOutlet]) -> Entry:
     """A message in all forms that it has been compressed for. Copies them: without the GIL above 16 KiB."""
+
+class Addressee:
+    """See `hubbub.hub.channel.Addressee`, whose attributes these are."""
+
+    def __init__(self, id: Hashable) -> None: ...
+    @property
+    def id(self) -> Hashable: ...
+    count: int
+    forms: dict[int, int] | None
+    shards: list[Any]
+
+def broadcast(newest: dict[int, Channel], id: Hashable, message: object) -> int | None:
+    """`Hub.broadcast` to all members of a channel, as most are: `str` or `bytes` of up to 16 KiB, all members plain
+    and compiled, and nothing to be waited for. Holds the GIL.
+
+    Args: newest: see `hubbub.hub.directory.Directory`.
+    Returns: how many members it was handed to; None: this is no such broadcast, and nothing has happened.
+    """
 
 class Shard:
     """See `hubbub.hub.channel.Shard`, whose methods these are. Called under the lock."""

@@ -19,9 +19,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strerror
 
-from hubbub.lock import later, lock as the_lock, put_off
+from hubbub.lock import carry_out, inside, later, lock as the_lock, put_off
 
-__all__ = ["Counts", "Entry", "Outlet", "Shard", "TotalBacklog", "Writers", "after_fork", "entry"]
+__all__ = [
+    "Addressee", "Counts", "Entry", "Outlet", "Shard", "TotalBacklog", "Writers", "after_fork", "broadcast", "entry"
+]
 
 
 cdef enum:
@@ -61,6 +63,10 @@ cdef class Counts:
 
     def __dealloc__(self):
         hb_counts_drop(self.c)
+
+    @property
+    def broadcasts(self):
+        return self.c.broadcasts
 
     @property
     def deliveries(self):
@@ -185,6 +191,9 @@ cdef class Shard:
             (<Cursor>last.cursor).index = cursor.index
 
     def has_room(self, size_t size):
+        return self.fits(size)
+
+    cdef bint fits(self, size_t size) noexcept:
         return hb_shard_has_room(self.c, size, self.writers.max_mailbox, self.writers.max_mailbox_size)
 
     def wait_for_room(self, size_t size, double seconds):
@@ -199,7 +208,9 @@ cdef class Shard:
     def post(self, message):
         if not isinstance(message, Entry):  # made before the channel had its first shard of this kind
             message = entry(message.frame, message.excluded)
-        cdef hb_entry *c = (<Entry>message).c
+        self.append((<Entry>message).c)
+
+    cdef int append(self, hb_entry *c) except -1:
         cdef hb_turn *turn = hb_turn_now()
         loop = running_loop() if turn == NULL else None
         cdef const void *promiser = turn if turn != NULL else <const void *>loop if loop is not None else NULL
@@ -214,6 +225,7 @@ cdef class Shard:
             with critical_section(self):
                 self._promise = loop
             loop.call_soon(self._hand_over)
+        return 0
 
     def _hand_over(self):
         with critical_section(self):
@@ -282,6 +294,9 @@ cdef hb_entry *with_excluded(hb_frame *plain, excluded) noexcept:
         c = hb_entry_new(plain, ids, count)
     free(ids)
     return c
+
+
+include "_broadcast.pxi"
 
 
 cdef class Turn:

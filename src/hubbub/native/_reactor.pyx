@@ -6,6 +6,7 @@ All of it runs on the thread of its event loop.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EBADF, EINTR, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOTSOCK, errno
@@ -87,6 +88,17 @@ cdef enum:
     BEYOND = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI  # behind what one read takes, the end or urgent data may wait
     GONE = -1      # no descriptor
 
+
+cdef extern from *:
+    """
+    // Connections that have not been heard of for a while lie all over the memory: have what the next events need fetched
+    // during the reads before them.
+    #define FETCH(thing, lines) \
+        for (int line = 0; line < (lines); line++) __builtin_prefetch((const char *)(thing) + 64 * line, 1)
+    """
+    void FETCH(const void *, int) noexcept
+    PyObject *PyList_GET_ITEM(list, Py_ssize_t) noexcept
+    Py_ssize_t PyList_GET_SIZE(list) noexcept
 
 cdef double FOR_EVER = 1e9  # seconds
 
@@ -193,6 +205,7 @@ cdef class Reactor:
             while self.at < self.count:
                 event = &self.events[self.at]
                 self.at += 1
+                self.foresee()
                 if event.data.fd < len(self.sources) and self.sources[event.data.fd] is not None:
                     source = <Source>self.sources[event.data.fd]
                     source.ready(event.events)
@@ -204,6 +217,22 @@ cdef class Reactor:
             if self.at < self.count and not self.due:
                 self.due = True
                 self.loop.call_soon(self.rest)
+
+    cdef void foresee(self) noexcept:
+        cdef PyObject *source
+        if self.at + 4 < self.count:
+            source = self.source_of(&self.events[self.at + 4])
+            FETCH(source, 3)
+        if self.at + 2 < self.count:
+            source = self.source_of(&self.events[self.at + 2])
+            if source != NULL and source.ob_type == <PyTypeObject *>Transport:
+                FETCH(<void *>(<Transport>source).protocol, 5)
+                FETCH(<void *>(<Transport>source).reader, 2)
+
+    cdef PyObject *source_of(self, const epoll_event *event) noexcept:
+        if event.data.fd < PyList_GET_SIZE(self.sources):
+            return PyList_GET_ITEM(self.sources, event.data.fd)
+        return NULL
 
     cdef bint over(self):
         return now_ns() >= self.until or self.round.closed

@@ -10,7 +10,7 @@ enum hb_cause { HB_KEPT, HB_OVERFLOW, HB_BUDGET, HB_CLOSED, HB_ERROR, HB_CAUSES 
 
 typedef struct hb_counts {
     atomic_uint_fast32_t references;
-    atomic_uint_fast64_t deliveries, writes, bytes, sends, drops[HB_CAUSES];
+    atomic_uint_fast64_t broadcasts, deliveries, writes, bytes, sends, drops[HB_CAUSES];
 } hb_counts;
 
 hb_counts *hb_counts_new(void);  // one reference; NULL without memory
