@@ -326,6 +326,47 @@ async def test_a_broadcast_to_nobody_is_handed_to_nobody(new_socket: NewSocket) 
     assert hub.statistics().broadcasts == 0
 
 
+class Alike:
+    """Ids of one hash."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __hash__(self) -> int:
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Alike) and self.name == other.name
+
+
+def encoded(message: str | bytes | hubbub.Frame) -> bytes:
+    if isinstance(message, hubbub.Frame):
+        return message.wire
+    return (hubbub.text if isinstance(message, str) else hubbub.binary)(message).wire
+
+
+async def test_all_kinds_of_messages_reach_their_channel_alone_and_in_one_order(new_socket: NewSocket) -> None:
+    """Short and long ones, plain ones and frames: what a hub does most has a shorter way than the rest."""
+    hub, users = Hub(), {name: [new_socket() for _ in range(2)] for name in ("a", "b", "c")}
+    for name, members in users.items():
+        for user in members:
+            hub.join(Alike(name), user)
+    sent = dict.fromkeys(users, b"")
+    for number in range(3):
+        for name in users:
+            said = f"{name}{number}"
+            for message in (said, f"{said}ä€😀", said.encode(), said * 9000, hubbub.text(f"{said}.")):
+                assert hub.broadcast(Alike(name), message) == 2
+                sent[name] += encoded(message)
+    assert hub.broadcast(Alike("d"), "x") == 0
+    with pytest.raises(UnicodeEncodeError):
+        hub.broadcast(Alike("a"), "\ud800")
+    with pytest.raises(TypeError, match="unhashable"):
+        hub.broadcast([], "x")
+    await until(lambda: all(user.taken == sent[name] for name in users for user in users[name]))
+    assert hub.statistics().broadcasts == 45
+
+
 async def test_statistics_are_frozen_and_add_up(new_socket: NewSocket) -> None:
     hub, users = Hub(), [new_socket() for _ in range(3)]
     for user in users:
