@@ -44,10 +44,10 @@ format: $(VENV)/dev.stamp ## bring the code into the house's form
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-conformance: $(VENV)/dev.stamp ## Autobahn's 517 cases: some minutes
+conformance: $(VENV)/dev.stamp ## Autobahn's 517 cases, plainly and over TLS: some minutes
 	@$(BIN)/python tests/conformance/autobahn.py
 
-conformance-quick: $(VENV)/dev.stamp ## its sections 1 to 7 and 10 and some of 12 and 13: half a minute
+conformance-quick: $(VENV)/dev.stamp ## its sections 1 to 7 and 10 and some of 12 and 13, too: half a minute
 	@$(BIN)/python tests/conformance/autobahn.py --quick
 
 bench: $(VENV)/dev.stamp ## every workload and every peer: more than an hour, needs a C compiler (see benchmarks/)

@@ -1,4 +1,4 @@
-"""Runs Autobahn's WebSocket test suite against hubbub's server and judges its report.
+"""Runs Autobahn's WebSocket test suite against hubbub's server, plainly and over TLS, and judges its reports.
 
 Fails if any case FAILED, in what was done or in how it was closed, or if more than three outside of section 6.4 are
 NON-STRICT. (6.4 asks for failing on bad UTF-8 within a fragment's bytes, where strictness is a question of timing.)
@@ -20,6 +20,7 @@ CACHE = ROOT / ".conformance"
 GOOD = {"OK", "INFORMATIONAL"}
 MOST_NON_STRICT = 3
 QUICK = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*", "12.1.1", "12.2.2", "13.1.1", "13.3.2", "13.7.1"]
+KINDS = ["plain", "tls"]
 # What runs side by side: the two halves of the whole suite take about as long
 WHOLE = [["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*", "12.*"], ["13.*"]]
 
@@ -31,6 +32,7 @@ def main() -> None:
         "--quick", action="store_true", help="sections 1 to 7 and 10, and some of 12 and 13: 20 seconds"
     )
     parser.add_argument("--loop", default="auto", help="the server's event loop: auto, uvloop or asyncio")
+    parser.add_argument("--only", choices=KINDS, help="only plainly, or only over TLS; left out, both side by side")
     chosen = parser.parse_args()
     groups = [chosen.cases] if chosen.cases else [QUICK] if chosen.quick else WHOLE
     wstest = subprocess.run(
@@ -41,42 +43,52 @@ def main() -> None:
     )
     if wstest.returncode:
         sys.exit(wstest.returncode)
-    sys.exit(asyncio.run(run(wstest.stdout.strip(), groups, chosen.loop)))
+    sys.exit(asyncio.run(run(wstest.stdout.strip(), groups, chosen.loop, [chosen.only] if chosen.only else KINDS)))
 
 
-async def run(wstest: str, groups: list[list[str]], loop: str) -> int:
+async def run(wstest: str, groups: list[list[str]], loop: str, kinds: list[str]) -> int:
     started = time.monotonic()
+    runs = [(kind, number) for kind in kinds for number in range(len(groups))]
+    progress = asyncio.create_task(show_progress(runs))
+    await asyncio.gather(*(run_kind(wstest, groups, loop, kind) for kind in kinds))
+    progress.cancel()
+    status = 0
+    for kind in kinds:
+        results: dict[str, dict[str, str]] = {}
+        for number in range(len(groups)):
+            (of_server,) = json.loads((reports(kind, number) / "index.json").read_text()).values()
+            results |= of_server
+        print(f"{kind}:")
+        status |= judge(results, time.monotonic() - started)
+    return status
+
+
+async def run_kind(wstest: str, groups: list[list[str]], loop: str, kind: str) -> None:
     server = await asyncio.create_subprocess_exec(
-        sys.executable, str(Path(__file__).with_name("echo.py")), loop, stdout=asyncio.subprocess.PIPE
+        sys.executable, str(Path(__file__).with_name("echo.py")), loop, kind, stdout=asyncio.subprocess.PIPE
     )
     try:
         assert server.stdout is not None
-        port = int(await server.stdout.readline())
-        print(f"running Autobahn's cases against ws://127.0.0.1:{port}", flush=True)
-        progress = asyncio.create_task(show_progress(len(groups)))
-        await asyncio.gather(*(run_group(wstest, port, number, cases) for number, cases in enumerate(groups)))
-        progress.cancel()
+        url = f"{'wss' if kind == 'tls' else 'ws'}://127.0.0.1:{int(await server.stdout.readline())}"
+        print(f"running Autobahn's cases against {url}", flush=True)
+        await asyncio.gather(
+            *(run_group(wstest, url, reports(kind, number), cases) for number, cases in enumerate(groups))
+        )
     finally:
         server.terminate()
         await server.wait()
-    results: dict[str, dict[str, str]] = {}
-    for number in range(len(groups)):
-        (of_server,) = json.loads((reports(number) / "index.json").read_text()).values()
-        results |= of_server
-    return judge(results, time.monotonic() - started)
 
 
-def reports(group: int) -> Path:
-    return CACHE / f"reports-{group}"
+def reports(kind: str, group: int) -> Path:
+    return CACHE / f"reports-{kind}-{group}"
 
 
-async def run_group(wstest: str, port: int, number: int, cases: list[str]) -> None:
-    folder = reports(number)
+async def run_group(wstest: str, url: str, folder: Path, cases: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.json").unlink(missing_ok=True)
     spec = {
         "outdir": str(folder),
-        "servers": [{"agent": "hubbub", "url": f"ws://127.0.0.1:{port}"}],
+        "servers": [{"agent": "hubbub", "url": url}],
         "cases": cases,
         "exclude-cases": [],
         "exclude-agent-cases": {},
@@ -91,10 +103,11 @@ async def run_group(wstest: str, port: int, number: int, cases: list[str]) -> No
         sys.exit(f"Autobahn wrote no report; see {folder}/log.txt")
 
 
-async def show_progress(groups: int) -> None:
+async def show_progress(runs: list[tuple[str, int]]) -> None:
     while True:
         await asyncio.sleep(15)
-        done = sum((reports(number) / "log.txt").read_text().count("Running test case ID") for number in range(groups))
+        logs = [reports(*run) / "log.txt" for run in runs]
+        done = sum(log.read_text().count("Running test case ID") for log in logs if log.exists())
         print(f"  {done} cases so far", flush=True)
 
 

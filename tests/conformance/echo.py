@@ -1,8 +1,14 @@
-"""The server that Autobahn tests: every message comes back. Prints its port."""
+"""The server that Autobahn tests: every message comes back. Prints its port.
+
+Arguments: the event loop (auto, uvloop or asyncio), and `tls` for TLS with a certificate of its own.
+"""
 
 from __future__ import annotations
 
+import ssl
 import sys
+
+import trustme
 
 import hubbub
 
@@ -21,12 +27,19 @@ class Echo(hubbub.Handler):
         self.write(data)
 
 
+def certified() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
 if __name__ == "__main__":
     hubbub.run(
         Echo,
         port=0,
         loop=sys.argv[1] if len(sys.argv) > 1 else "auto",
         limits=LIMITS,
+        ssl=certified() if "tls" in sys.argv[2:] else None,
         compression=hubbub.Deflate(client_context_takeover=True),
         started=lambda server: print(server.port, flush=True),
     )

@@ -83,6 +83,7 @@ def listening(buffer: int) -> socket.socket:
 def dialled(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
     """An upgraded connection of a thread's own: its waits are the thread's, and have a limit of five seconds."""
     plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)  # what is sent has nearly arrived
     secure = context.wrap_socket(plain, server_hostname="localhost")
     secure.sendall(HEAD.format(path="/").encode() + b"\r\n")
     answer = b""
