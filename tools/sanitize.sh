@@ -72,11 +72,12 @@ fanout_memory() {
     "$(fanout stress_memory address,undefined tests/native/stress.c tests/native/world.c tests/native/peer.c)" "$SECONDS_EACH"
 }
 
-# The bindings: hubs and channels, sockets read, and a server hammered from many threads.
+# The bindings: hubs and channels, sockets read, plainly and over TLS, and a server hammered from many threads.
 fanout_in_python() {
     package address,undefined
     HAMMER_SECONDS=$SECONDS_EACH in_python libasan.so tests/unit/hub tests/property/test_backlog_twins.py \
-        tests/unit/native/test_reactor.py tests/integration/test_channels.py tests/integration/test_hammer.py
+        tests/unit/native/test_reactor.py tests/integration/test_channels.py tests/integration/test_hammer.py \
+        tests/attack/test_tls*.py tests/integration/test_tls*.py
 }
 
 for target in ${*:-$TARGETS}; do

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import resource
+import socket
+import ssl
 import time
+from pathlib import Path
 
 import pytest
 
 import hubbub
 from hubbub import native
 from support.certificates import contexts
-from support.client import encode
+from support.client import HEAD, encode
 from support.serving import Recorder, serving, until
-from support.tls import Wire, dialled, listening
+from support.tls import APPLICATION, Keys, Wire, dialled, listening
 
 BOTH_LOOPS = True
 MIB = 1 << 20
@@ -97,6 +101,36 @@ async def test_what_comes_after_a_peers_end_is_kept_nowhere() -> None:
             except (TimeoutError, ConnectionError):  # the loop's own TLS reads no more, or ends it
                 break
         assert resident() - before < 32 * MIB
+        wire.kill()
+
+
+@pytest.mark.skipif(not native.active(), reason="a loop's own TLS lets its answers wait, however many")
+async def test_who_asks_for_new_keys_and_reads_no_answer_is_cut(tmp_path: Path) -> None:
+    handler = Recorder.fresh()
+    tls, _ = contexts()
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    trusting.keylog_filename = str(tmp_path / "secrets")
+    async with serving(handler, ssl=tls, sockets=[listening(4096)]) as server:
+        wire = Wire(trusting)
+        stream = socket.socket()
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stream.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(stream, ("127.0.0.1", server.port))
+        wire.reader, wire.writer = await asyncio.open_connection(sock=stream, limit=1024)
+        await wire.until_done(wire.tls.do_handshake)
+        (secret,) = re.findall(r"^CLIENT_TRAFFIC_SECRET_0 \w+ (\w+)$", (tmp_path / "secrets").read_text(), re.MULTILINE)
+        cipher = wire.tls.cipher()
+        assert cipher is not None
+        keys = Keys(bytes.fromhex(secret), cipher[0])
+        wire.writer.write(keys.record(APPLICATION, HEAD.format(path="/").encode() + b"\r\n"))
+        for _ in range(100):
+            wire.writer.write(b"".join(keys.new() for _ in range(100)))
+            await asyncio.sleep(0)
+            if handler.everyone and handler.everyone[0].ends:
+                break
+        await until(lambda: handler.everyone[0].ends)
+        assert "new keys" in handler.everyone[0].ends[0].text
         wire.kill()
 
 

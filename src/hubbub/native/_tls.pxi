@@ -19,6 +19,7 @@ cdef class TlsTransport(Transport):
     cdef bint shaken    # the handshake is done
     cdef bint over      # the peer has said that nothing more comes
     cdef bint said      # we have
+    cdef Py_ssize_t unread  # bytes of answers of TLS itself, since something waits for the kernel
 
     cdef begin(self, Reactor reactor, make):
         self.incoming, self.outgoing = MemoryBIO(), MemoryBIO()
@@ -59,8 +60,16 @@ cdef class TlsTransport(Transport):
         except SSLError as error:
             self._send(self.outgoing.read())
             return self._broken(error)
-        if self.outgoing.pending:  # an answer of TLS itself, such as to a new key
-            self._send(self.outgoing.read())
+        if self.outgoing.pending:
+            self._answer()
+
+    cdef _answer(self):
+        """Send what TLS itself has to say, such as to a new key: to a peer who reads none of that, only so much."""
+        answer = self.outgoing.read()
+        self._send(answer)
+        self.unread = 0 if self.unsent is None else self.unread + len(answer)
+        if self.unread > RECORD:
+            self._broken(SSLError(0, "the peer asks for new keys, and reads no answer"))
 
     cdef bint _shake(self) except -1:
         try:

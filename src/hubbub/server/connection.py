@@ -233,7 +233,9 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def tls_failed(self, error: ssl.SSLError | None) -> None:
         """The peer's TLS was wrong, or it speaks none (None)."""
-        said = "no TLS on a port that speaks it" if error is None else f"TLS failed: {error.reason or error}"
+        said = "no TLS on a port that speaks it"
+        if error is not None:
+            said = f"TLS failed: {getattr(error, 'reason', None) or error}"  # an error of our own has no reason
         if self.phase is Phase.HANDSHAKE:
             self.context.refused["tls"] += 1
             self.context.log.write(INFO, "refused a connection from %s: %s", self.peer(), said)
