@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from support.serving import Echo, Recorder, serving, until
 
 BOTH_LOOPS = True
 
-ROOT = Path(__file__).parents[2]
 LONG = "long enough to be compressed " * 100
 
 compressions = pytest.mark.parametrize(
@@ -102,21 +100,6 @@ socket.on("close", (code, reason) => console.log(JSON.stringify(
   { seen: seen.sort(), code, reason: reason.toString(), extensions: socket.extensions, protocol: socket.protocol })));
 socket.on("error", (error) => { console.log(JSON.stringify({ error: String(error) })); });
 """
-
-
-@pytest.fixture(scope="module")
-def node_ws() -> Path:
-    """A folder with npm's ws, kept between runs."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("no Node here: apt-get install nodejs npm")
-    folder = ROOT / ".cache" / "node"
-    if not (folder / "node_modules" / "ws").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), "ws@8"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        if done.returncode:
-            pytest.skip(f"npm could not install ws: {done.stderr.strip()[-200:]}")
-    return folder
 
 
 @pytest.mark.parametrize("compressed", [False, True])
