@@ -11,6 +11,7 @@ import ssl
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,10 +20,12 @@ import websockets.asyncio.client
 
 import hubbub
 from hubbub import native
+from support.asgi_servers import uvicorn_serving
 from support.browser import chromium, needs_chromium
 from support.certificates import contexts
 from support.client import HEAD, RawClient
 from support.serving import Echo, Recorder, serving, until
+from support.tls import Wire
 
 BOTH_LOOPS = True
 MIB = 1 << 20
@@ -219,6 +222,36 @@ async def test_certificates_of_clients(required: bool, kind: str, version: ssl.T
             if native.active():
                 await until(lambda: server.statistics().refused.get("tls") == 1)
             assert server.statistics().upgraded == 0
+
+
+async def test_under_uvicorn(tmp_path: Path) -> None:
+    ends: list[int] = []
+
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "bytes": event["bytes"]})
+        ends.append(event["code"])
+
+    authority, chain = trustme.CA(), tmp_path / "chain.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(chain))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with uvicorn_serving(echo, ssl_certfile=str(chain)) as (port, _):
+        url = f"wss://localhost:{port}/"
+        async with websockets.asyncio.client.connect(url, ssl=trusting, proxy=None, max_size=None) as client:
+            for size in SIZES[:-2]:
+                await client.send(bytes(size))
+                assert await client.recv() == bytes(size)
+            await client.close(3999)
+        wire = Wire(trusting)
+        await wire.dial(port)
+        await wire.upgrade()
+        wire.writer.write_eof()
+        await until(lambda: len(ends) == 2)
+        assert ends == [3999, 1006]
+        wire.kill()
 
 
 async def serves(server: hubbub.Server) -> None:
