@@ -77,7 +77,7 @@ fanout_in_python() {
     package address,undefined
     HAMMER_SECONDS=$SECONDS_EACH in_python libasan.so tests/unit/hub tests/property/test_backlog_twins.py \
         tests/unit/native/test_reactor.py tests/integration/test_channels.py tests/integration/test_hammer.py \
-        tests/attack/test_tls*.py tests/integration/test_tls*.py
+        tests/attack/test_tls*.py tests/integration/test_tls.py
 }
 
 for target in ${*:-$TARGETS}; do

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import resource
 import socket
@@ -76,6 +77,7 @@ async def test_a_peer_is_read_no_faster_than_it_is_taken_in() -> None:
         assert sent - 100 * len(record) < 2 * MIB  # what the kernel keeps
 
 
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer keeps what is freed")
 async def test_what_comes_after_a_peers_end_is_kept_nowhere() -> None:
     class Clogging(hubbub.Handler):
         def opened(self) -> None:
