@@ -222,3 +222,73 @@ async def test_a_room_of_both_kinds_has_one_order_and_slow_members_their_policy(
 async def _read(client: RawClient, order: list[str]) -> None:
     while len(order) < 200:
         order.append(str(await client.read()).split(" ")[0])
+
+
+async def test_callbacks_may_write_to_and_close_other_connections(tls: ssl.SSLContext, authority: trustme.CA) -> None:
+    """Also in the middle of a read that holds more records: connections share what is between them and OpenSSL."""
+    others: list[hubbub.Socket] = []
+
+    class Busy(hubbub.Handler):
+        def message(self, data: str | bytes) -> None:
+            if data == "here":
+                others.append(self.socket)
+                return
+            self.write(data)
+            others[0].write(data)
+            if data == "20":
+                others[1].close(4000, "enough")
+            if data == "40":
+                others[2].write("x" * 50_000)
+
+    async with serving(Busy, ssl=tls) as server:
+        clients = [await RawClient.connect(server.port, ssl=trusting(authority)) for _ in range(3)]
+        for number, client in enumerate(clients):
+            client.text("here")
+            await until(lambda number=number: len(others) == number + 1)  # type: ignore[misc]
+        wire = Wire(trusting(authority))
+        await wire.dial(server.port)
+        await wire.upgrade()
+        for number in range(60):  # a record each, in one write
+            wire.tls.write(encode(1, b"%d" % number))
+        wire.flush()
+        expected = [str(number) for number in range(60)]
+        assert [await clients[0].read() for _ in expected] == expected
+        assert await clients[1].read_close() == (4000, "enough")
+        assert await clients[2].read() == "x" * 50_000
+        received = b""
+        while len(received) < sum(len(number) + 2 for number in expected):
+            received += await wire.until_done(wire.tls.read, 4096)
+        assert received == b"".join(encode_plain(number) for number in expected)
+        wire.kill()
+
+
+async def test_what_came_while_nobody_read_is_not_lost(tls: ssl.SSLContext, authority: trustme.CA) -> None:
+    """An asynchronous handler stops the reading between two records; what is left is kept, and comes in order."""
+    seen: list[str | bytes] = []
+
+    class Slow(hubbub.Handler):
+        async def message(self, data: str | bytes) -> None:
+            seen.append(data)
+            await asyncio.sleep(0.001 if len(seen) < 50 else 0)
+
+    async with serving(Slow, ssl=tls, limits=hubbub.Limits(max_inbox=2)) as server:
+        both = [Wire(trusting(authority)) for _ in range(2)]
+        for wire in both:
+            await wire.dial(server.port)
+            await wire.upgrade()
+        for number in range(100):
+            for name, wire in enumerate(both):
+                wire.tls.write(encode(1, b"%d %d" % (name, number) + b"." * 1000))
+        for wire in both:
+            wire.flush()
+        await until(lambda: len(seen) == 200)
+        for name in (b"0", b"1"):
+            own = [str(data).split(".")[0] for data in seen if str(data).startswith(name.decode())]
+            assert own == [f"{name.decode()} {number}" for number in range(100)]
+        for wire in both:
+            wire.kill()
+
+
+def encode_plain(text: str) -> bytes:
+    """A frame of the server's."""
+    return bytes([0x81, len(text)]) + text.encode()

@@ -89,7 +89,6 @@ class Outlet:
         "_paused",
         "_portion",
         "_rest",
-        "_sink",
         "_telling",
         "counters",
         "ending",
@@ -100,6 +99,7 @@ class Outlet:
         "open",
         "overflow",
         "ready",
+        "sink",
         "thread",
         "transmit",
     )
@@ -113,7 +113,7 @@ class Outlet:
         counters: Counters,
         portion: int = 0,
     ) -> None:
-        self._sink = sink
+        self.sink: Sink = sink
         self._portion = portion
         self._rest = memoryview(b"")  # of a frame of which the transport has some portions
         self._owner = owner
@@ -139,7 +139,7 @@ class Outlet:
     def start(self, form: int | None, greeting: bytes) -> None:
         """The connection is up: the greeting goes out, and frames are accepted from here on, in that form."""
         if greeting:
-            self._sink.write(greeting)
+            self.sink.write(greeting)
         self.form = form
         self.open = True
         self.ready = None if self._paused else self.loop
@@ -335,11 +335,11 @@ class Outlet:
 
     def _begun(self) -> int:
         """Bytes that no policy takes back."""
-        return self._sink.get_write_buffer_size() + len(self._rest)
+        return self.sink.get_write_buffer_size() + len(self._rest)
 
     def _write_in_portions(self, data: bytes) -> None:
         if len(data) <= self._portion:
-            self._sink.write(data)
+            self.sink.write(data)
         else:
             self._rest = memoryview(data)
             self._write_portions()
@@ -347,7 +347,7 @@ class Outlet:
     def _write_portions(self) -> None:
         while self._rest and not self._paused:
             portion, self._rest = self._rest[: self._portion], self._rest[self._portion :]
-            self._sink.write(bytes(portion))
+            self.sink.write(bytes(portion))
 
     def resume(self) -> None:
         """The kernel has taken all of the transport's buffer."""

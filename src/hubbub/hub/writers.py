@@ -11,13 +11,14 @@ import asyncio
 import time
 from collections import deque
 from threading import Condition, get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from hubbub.hub.mailbox import Mailbox
 from hubbub.hub.outlet import LARGE
 from hubbub.lock import carry_out, lock, put_off
 from hubbub.logs import logger
+from hubbub.native import compiled
 from hubbub.supervision import Pauses
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Writers"]
 
+_reactor: Any = compiled("_reactor")
+spread: Any = None if _reactor is None else _reactor.spread
+
+MOMENT = 0.00025  # seconds at most between two batches of one shard: a 32nd of what the first one took
+RECORD = 16 * 1024  # bytes that TLS encrypts at once
 SLICE = 128  # sends of one writer in one turn: about 0.4 ms
 SLICE_SIZE = 2 * 1024 * 1024  # bytes of one writer in one turn: large messages make smaller slices
 
@@ -57,6 +63,8 @@ class Writers:
         self.ended: bool = False
         self._scheduled = False
         self._pauses = Pauses(first=0.01)
+        self._began = 0.0  # when the batch at hand was
+        self._listen_until = 0.0
         self.queue: deque[Mailbox] = deque()  # shards that wait for a writer
         self._size = least
         self._busy = 0
@@ -128,6 +136,11 @@ class Writers:
         """A slice's worth of sends for each writer that finds a shard. The lock is held for one slice at a time."""
         self._scheduled = False
         self._busy = 0
+        if self._listen_until:
+            if time.monotonic() < self._listen_until:
+                self._schedule()
+                return
+            self._listen_until = 0.0
         for _ in range(self._size):
             if not self.queue:
                 break
@@ -156,6 +169,8 @@ class Writers:
             with lock:
                 shard = self.queue.popleft()
                 members: list[Member] = []
+                if shard.batch is None:
+                    self._began = time.monotonic()
                 try:
                     most = min(room, max(1, SLICE_SIZE // batch.size))
                     members = shard.slice(batch, most)
@@ -163,6 +178,8 @@ class Writers:
                     self._write(members, batch)
                     if shard.position == 0:
                         shard.finish()
+                        if shard.entries and not self.queue:
+                            room = self._listen_for_answers(room)
                         if self._waiting_for_room:
                             self._room.notify_all()
                 except Exception:
@@ -174,12 +191,24 @@ class Writers:
                     else:
                         self.queue.append(shard)
 
+    def _listen_for_answers(self, room: int) -> int:
+        """After a long batch, and with another one waiting, a moment for what the one that left is answered with: else
+        those answers miss the next batch, and two half ones take turns for ever. Returns the room that is left."""
+        now = time.monotonic()
+        pause = min((now - self._began) / 32, MOMENT)
+        if pause < MOMENT / 8:
+            return room
+        self._listen_until = now + pause
+        return 0
+
     def _write(self, members: list[Member], batch: Batch) -> None:
         """Give the batch to these members. The loop that the whole library is about."""
         start, end, excluded, loop = batch.start, batch.end, batch.excluded, self.loop
         data = batch.joined(None)
         large = len(batch.entries) == 1 and batch.size > LARGE
         alike = sends = deliveries = size = 0
+        if spread is not None and len(data) <= RECORD:
+            alike, members = spread(members, start, end, loop, excluded, data)
         for member in members:
             outlet = member.outlet
             try:

@@ -22,7 +22,7 @@ from hubbub.errors import PeerError
 from hubbub.native._codec cimport Reader
 from hubbub.native._fanout cimport Turn
 
-__all__ = ["Acceptor", "Reactor", "Transport", "advance"]
+__all__ = ["Acceptor", "Reactor", "Transport", "advance", "spread"]
 
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -143,6 +143,8 @@ cdef class Reactor:
     cdef object view  # which keeps the buffer
     cdef uint8_t *buffer
     cdef Py_ssize_t size
+    cdef object incoming, outgoing  # BIOs that all connections over TLS share: empty, but while one is read or written
+    cdef object encrypted  # takes what is in the latter
     cdef object plain  # what TLS connections have decrypted is read into this one
     cdef const uint8_t *plain_start
     cdef epoll_event events[AT_ONCE]
@@ -161,6 +163,8 @@ cdef class Reactor:
         self.buffer = <uint8_t *>exported.buf
         self.size = exported.len
         PyBuffer_Release(&exported)
+        self.incoming, self.outgoing = MemoryBIO(), MemoryBIO()
+        self.encrypted = self.outgoing.read
         self.plain = memoryview(bytearray(RECORD))
         PyObject_GetBuffer(self.plain, &exported, PyBUF_WRITABLE)
         self.plain_start = <const uint8_t *>exported.buf
@@ -440,14 +444,18 @@ cdef class Transport(Source):
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             sent = send(self.fd, view.buf, <size_t>view.len, MSG_NOSIGNAL | MSG_DONTWAIT)
-            if sent < 0 and errno != EAGAIN and errno != EINTR:
-                return self._lose(failure())
             if sent < view.len:
-                self.unsent = bytearray(data[max(sent, 0):])
-                self._watch()
-                self.protocol.pause_writing()
+                self._sent(data, sent)
         finally:
             PyBuffer_Release(&view)
+
+    cdef _sent(self, data, ssize_t sent):
+        """The kernel has not taken all of it, or failed."""
+        if sent < 0 and errno != EAGAIN and errno != EINTR:
+            return self._lose(failure())
+        self.unsent = bytearray(data[max(sent, 0):])
+        self._watch()
+        self.protocol.pause_writing()
 
     cdef _flush(self):
         cdef ssize_t sent

@@ -11,10 +11,16 @@ cdef bytes NO_TLS = (
 
 
 cdef class TlsTransport(Transport):
-    """A Transport behind TLS. The buffers for what is read are the reactor's: idle connections have none of ours."""
+    """A Transport behind TLS. All buffers are the reactor's: idle connections have none of ours.
+
+    So are the BIOs that OpenSSL reads from and writes to. Whoever calls it has both to himself for that call: what it
+    wrote is sent before anybody else is called, and what it did not read is kept here when it stops.
+    """
 
     cdef object context
-    cdef object tls, incoming, outgoing
+    cdef object tls
+    cdef object encrypt  # its `write`, without the way there
+    cdef bytes rest     # of what came, encrypted, for which there was no time or no room
     cdef bint begun     # something came
     cdef bint shaken    # the handshake is done
     cdef bint over      # the peer has said that nothing more comes
@@ -22,8 +28,7 @@ cdef class TlsTransport(Transport):
     cdef Py_ssize_t unread  # bytes of answers of TLS itself, since something waits for the kernel
 
     cdef begin(self, Reactor reactor, make):
-        self.incoming, self.outgoing = MemoryBIO(), MemoryBIO()
-        self.tls = self.context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.tls = self.context.wrap_bio(reactor.incoming, reactor.outgoing, server_side=True)
         Transport.begin(self, reactor, make)
 
     # Bytes in
@@ -34,38 +39,56 @@ cdef class TlsTransport(Transport):
             self.begun = True
             if self.reactor.buffer[0] != HANDSHAKE:
                 return self._refuse_plain()
-        while at < size and not self.closing and not self.over:  # behind an end nothing counts
-            some = min(size - at, RECORD)  # in pieces, for a BIO keeps the room that it once needed
-            self.incoming.write(self.reactor.view[at : at + some])
-            at += some
-            self._advance()
+        incoming = self.reactor.incoming
+        try:
+            if self.rest is not None:
+                incoming.write(self.rest)
+                self.rest = None
+            while at < size and not self.closing and not self.over:  # behind an end nothing counts
+                # in pieces, for a BIO keeps the room that it once needed
+                some = size - at if self.paused or self.queued else min(size - at, RECORD)
+                incoming.write(self.reactor.view[at : at + some])
+                at += some
+                self._advance()
+        finally:
+            self._keep_rest()
+
+    cdef _keep_rest(self):
+        incoming = self.reactor.incoming
+        if incoming.pending:
+            rest = incoming.read()
+            if not self.closing and not self.over:
+                self.rest = rest
 
     cdef _advance(self):
         """Decrypt what came, as long as somebody wants it."""
         cdef Py_ssize_t size
         if not self.shaken and not self._shake():
             return
+        incoming, outgoing = self.reactor.incoming, self.reactor.outgoing
         try:
             while not self.paused and not self.closing and not self.over:
                 if self.reactor.over():
                     return self._later()
                 size = self.tls.read(RECORD, self.reactor.plain)
+                if outgoing.pending:
+                    self._answer()
                 if size == 0:
                     return self._peer_is_done()
                 self._deliver(self.reactor.plain[:size], self.reactor.plain_start, size)
-                if not self.incoming.pending and not self.tls.pending():
+                if not incoming.pending and not self.tls.pending():
                     break
         except SSLWantReadError:
             pass
         except SSLError as error:
-            self._send(self.outgoing.read())
+            self._send(outgoing.read())
             return self._broken(error)
-        if self.outgoing.pending:
+        if outgoing.pending:
             self._answer()
 
     cdef _answer(self):
         """Send what TLS itself has to say, such as to a new key: to a peer who reads none of that, only so much."""
-        answer = self.outgoing.read()
+        answer = self.reactor.outgoing.read()
         self._send(answer)
         self.unread = 0 if self.unsent is None else self.unread + len(answer)
         if self.unread > RECORD:
@@ -75,14 +98,15 @@ cdef class TlsTransport(Transport):
         try:
             self.tls.do_handshake()
             self.shaken = True
+            self.encrypt = getattr(self.tls, "_sslobj", self.tls).write
         except SSLWantReadError:
             pass
         except SSLError as error:
-            self._send(self.outgoing.read())  # an alert that says why
+            self._send(self.reactor.outgoing.read())  # an alert that says why
             self._broken(error)
             return False
-        if self.outgoing.pending:
-            self._send(self.outgoing.read())
+        if self.reactor.outgoing.pending:
+            self._send(self.reactor.outgoing.read())
         return self.shaken
 
     cdef _later(self):
@@ -96,7 +120,13 @@ cdef class TlsTransport(Transport):
         if self.fd >= 0 and not self.closing:
             self.reactor.until = <int64_t>(<double>until * 1e9)
             try:
-                self._advance()
+                if self.rest is not None:
+                    self.reactor.incoming.write(self.rest)
+                    self.rest = None
+                try:
+                    self._advance()
+                finally:
+                    self._keep_rest()
                 if not self.paused and not self.queued and not self.closing:
                     self._watch()
             except (SystemExit, KeyboardInterrupt):
@@ -107,7 +137,7 @@ cdef class TlsTransport(Transport):
     def resume_reading(self):
         if self.paused:
             self.paused = False
-            if self.shaken and (self.incoming.pending or self.tls.pending()):
+            if self.shaken and (self.rest is not None or self.tls.pending()):
                 self._later()
             else:
                 self._watch()
@@ -143,30 +173,48 @@ cdef class TlsTransport(Transport):
         cdef Py_ssize_t at = 0, size = len(data)
         if not self.shaken or self.closing or self.said:
             return
+        if size <= RECORD:
+            return self._write_record(data)
+        view = memoryview(data)
+        parts = []
         try:
-            if size <= RECORD:
-                self.tls.write(data)
-                self._send(self.outgoing.read())
-                return
-            view = memoryview(data)
-            parts = []
             while at < size:
                 at += self.tls.write(view[at : at + RECORD])
-                parts.append(self.outgoing.read())
-            self._send(b"".join(parts))
+                parts.append(self.reactor.outgoing.read())
         except SSLError as error:
-            self._lose(error)
+            return self._lose(error)
+        self._send(b"".join(parts))
+
+    cdef _write_record(self, data):
+        cdef bytes record
+        cdef ssize_t sent
+        try:
+            self.encrypt(data)
+        except SSLError as error:
+            return self._lose(error)
+        record = self.reactor.encrypted()
+        if self.unsent is None:
+            sent = send(self.fd, PyBytes_AS_STRING(record), <size_t>PyBytes_GET_SIZE(record), MSG_NOSIGNAL | MSG_DONTWAIT)
+            if sent == PyBytes_GET_SIZE(record):
+                return
+            self._sent(record, sent)
+        else:
+            self.unsent += record
 
     cdef _say_goodbye(self):
         """A close_notify: the end of what we say, which no man in the middle can forge."""
         if self.shaken and not self.said and not self.lost:
             self.said = True
+            incoming, outgoing = self.reactor.incoming, self.reactor.outgoing
+            others = incoming.read() if incoming.pending else None  # of whoever is calling us: this would read it
             try:
                 self.tls.unwrap()
             except SSLError:  # the peer's is still to come
                 pass
-            if self.outgoing.pending:
-                self._send(self.outgoing.read())
+            if others is not None:
+                incoming.write(others)
+            if outgoing.pending:
+                self._send(outgoing.read())
 
     def write_eof(self):
         if not self.shaken:
@@ -192,3 +240,34 @@ cdef class TlsTransport(Transport):
         if name == "cipher":
             return self.tls.cipher()
         return Transport.get_extra_info(self, name, default)
+
+
+def spread(list members not None, start, end, loop, excluded, bytes data not None):
+    """What the writers of an event loop do most, over TLS: the same bytes to each of these members.
+
+    Returns: how many were served, and the others.
+    """
+    cdef Py_ssize_t served = 0
+    cdef list others = []
+    cdef TlsTransport sink
+    for member in members:
+        outlet = member.outlet
+        if (
+            type(outlet.sink) is not TlsTransport
+            or outlet.ready is not loop
+            or outlet.form is not None
+            or member.cursor != start
+            or (excluded and outlet in excluded)
+        ):
+            others.append(member)
+            continue
+        sink = <TlsTransport>outlet.sink
+        member.cursor = end
+        served += 1
+        if sink.closing or sink.said:
+            continue
+        try:
+            sink._write_record(data)
+        except Exception as error:
+            outlet.fail(error)
+    return served, others
