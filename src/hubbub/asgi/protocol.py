@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from hubbub import native
 from hubbub.asgi import conversation
-from hubbub.asgi.conversation import CLOSE, Stage, advance
+from hubbub.asgi.conversation import CLOSE, SEND, Stage, advance
 from hubbub.asgi.scope import client_of, path_of, scope_of
 from hubbub.asgi.settings import LOG, context_of
 from hubbub.asgi.sockets import SOCKET, Tickets
@@ -55,7 +55,7 @@ class WebSocketProtocol(Connection):
         "_state",
         "_ticket",
         "_told",
-        "_waiter",
+        "_waiters",
     )
 
     limits: ClassVar[Limits | None] = None
@@ -76,7 +76,7 @@ class WebSocketProtocol(Connection):
         self._ticket = Tickets.issue()
         self._inbox: Inbox[Message] = Inbox(self, self.context.limits)
         self._told = False  # that the client is gone, or that the end has begun
-        self._waiter: asyncio.Future[None] | None = None  # of `receive`
+        self._waiters: list[asyncio.Future[None]] = []  # of `receive`: one, or none, unless several tasks call it
         self._drained: asyncio.Event | None = None  # of `send`
         self._response: Message | None = None  # how the application denies the connection
         self._body: list[bytes] = []
@@ -144,6 +144,12 @@ class WebSocketProtocol(Connection):
 
     async def _run(self, scope: Scope, request: Request) -> None:
         async def send(message: Message) -> None:
+            if message["type"] == SEND and self._stage is Stage.OPEN and not self.outlet.tell_when_drained():
+                data: Any = message.get("bytes")
+                if data is None:
+                    data = message.get("text")
+                if data is not None and self.socket.write(data):
+                    return
             await self._send(message, scope, request)
 
         try:
@@ -185,10 +191,14 @@ class WebSocketProtocol(Connection):
             if self._told:  # who overlooks that would wait for ever; but a receiver that is left over disturbs nobody
                 await asyncio.sleep(self.context.limits.close_timeout)
                 raise Disconnected("the client is gone, and the application was told")
-            waiter = self._waiter
-            if waiter is None or waiter.done():
-                waiter = self._waiter = self.context.loop.create_future()
-            await asyncio.shield(waiter)
+            waiter: asyncio.Future[None] = self.context.loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:  # what came meanwhile is in the inbox, for the next who asks
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                raise
         return self._inbox.take()
 
     async def _send(self, message: Message, scope: Scope, request: Request) -> None:
@@ -283,8 +293,11 @@ class WebSocketProtocol(Connection):
 
     def _put(self, message: Message, size: int = 0) -> None:
         self._inbox.put(message, size)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if waiters := self._waiters:
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            waiters.clear()
             self.context.round.start()
 
     async def _room(self) -> None:

@@ -28,13 +28,15 @@ class Inbox(Generic[Item]):
     Nothing is refused: the item that fills it is kept, and the source brings no other until it is read on.
     """
 
-    __slots__ = ("_items", "_limits", "_size", "_source")
+    __slots__ = ("_full", "_items", "_most", "_most_size", "_size", "_source")
 
     def __init__(self, source: Source, limits: Limits) -> None:
         self._items: deque[tuple[Item, int]] = deque()
         self._size = 0
         self._source = source
-        self._limits = limits
+        self._most = limits.max_inbox
+        self._most_size = limits.max_inbox_size
+        self._full = False  # the source is held
 
     def __len__(self) -> int:
         return len(self._items)
@@ -43,13 +45,15 @@ class Inbox(Generic[Item]):
         """Let an item of so many bytes wait."""
         self._items.append((item, size))
         self._size += size
-        if len(self._items) >= self._limits.max_inbox or self._size >= self._limits.max_inbox_size:
+        if len(self._items) >= self._most or self._size >= self._most_size:
+            self._full = True
             self._source.hold()
 
     def take(self) -> Item:
         """The item that has waited longest."""
         item, size = self._items.popleft()
         self._size -= size
-        if len(self._items) <= self._limits.max_inbox // 2 and self._size <= self._limits.max_inbox_size // 2:
+        if self._full and len(self._items) <= self._most // 2 and self._size <= self._most_size // 2:
+            self._full = False
             self._source.read_on()
         return item
