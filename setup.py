@@ -19,7 +19,7 @@ from setuptools.errors import BaseError, CCompilerError
 
 NATIVE = "src/hubbub/native"
 EXTENSIONS = {  # the binding, and the C sources that are linked into it
-    "_codec": ["utf8.c", "codec.c", "head.c"],
+    "_codec": ["utf8.c", "codec.c", "head.c", "accept.c"],
     "_fanout": [
         f"{name}.c"
         for name in ("frame", "counts", "backlog", "outlet", "notices", "poller", "shard", "batch", "turn", "writers")

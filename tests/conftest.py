@@ -53,5 +53,6 @@ def twin(request: pytest.FixtureRequest) -> Iterator[Twin]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protocol, "Reader", chosen.Reader)
         patch.setattr(frames, "mask", chosen.mask)
+        patch.setattr(handshake, "_judge_head", chosen.judge_head)
         patch.setattr(handshake, "_read_head", chosen.read_head)
         yield chosen

@@ -40,7 +40,7 @@ in_python() {
 # The parsers without Python, leaks included.
 codec_alone() {
     "$(program codec address,undefined tests/native/codec.c src/hubbub/native/codec.c src/hubbub/native/utf8.c)"
-    "$(program head address,undefined tests/native/head.c src/hubbub/native/head.c)"
+    "$(program head address,undefined tests/native/head.c src/hubbub/native/head.c src/hubbub/native/accept.c)"
 }
 
 # Its binding, under the tests of both twins.

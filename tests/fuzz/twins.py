@@ -46,7 +46,7 @@ def one(data: bytes) -> None:
 def one_head(data: bytes, max_size: int, max_headers: int) -> None:
     """What the compiled twin takes for a right request must be one."""
     found = COMPILED.read_head(data, max_headers, max_size)
-    handshake._read_head = None
+    handshake._judge_head = None
     expected = upgrade([data], max_headers, max_size)
     if found is not None and (*found[:2], data[found[2] :]) != expected:
         raise AssertionError(f"python: {expected}\ncompiled: {found}\ndata: {data!r}")

@@ -3,6 +3,8 @@
  */
 #include "head.h"
 
+#include "accept.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +31,8 @@ static bool is_read(size_t size, size_t place, uint8_t byte, size_t max_lines, s
         data[place] = byte;
     right = head_read(data, size, max_lines, max_size, &head);
     if (right) {
+        uint8_t answer[ACCEPT_SIZE];
+        accept_answer(head.key, answer);
         if (head.size > size || head.size > max_size || head.count > max_lines || !within(head.target, data, size))
             abort();
         for (size_t at = 0; at < head.count; at++)

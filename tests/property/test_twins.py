@@ -134,7 +134,7 @@ def test_every_character() -> None:
 def same_head(data: bytes, max_headers: int = 8, max_size: int = 400) -> None:
     """What the compiled one reads, the Python one reads alike; it leaves whatever is wrong to it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(handshake, "_read_head", None)
+        patch.setattr(handshake, "_judge_head", None)
         expected = upgrade([data], max_headers, max_size)
     assert COMPILED.read_head is not None
     found = COMPILED.read_head(data, max_headers, max_size)

@@ -16,15 +16,16 @@ __all__ = ["Twin", "outcome", "twin_named"]
 class Twin(NamedTuple):
     Reader: type[reader.Reader]
     mask: Callable[[bytes, bytes], bytes]
+    judge_head: Callable[[bytes, int, int, bytes], tuple[str, bytes, bytes] | None] | None
     read_head: Callable[[bytes, int, int], tuple[str, list[tuple[str, str]], int] | None] | None
 
 
 def twin_named(name: str) -> Twin:
     """Raises: ImportError: the compiled one is not built."""
     if name == "python":
-        return Twin(reader.Reader, masking.mask, None)
+        return Twin(reader.Reader, masking.mask, None, None)
     codec: Any = importlib.import_module("hubbub.native._codec")
-    return Twin(codec.Reader, codec.mask, codec.read_head)
+    return Twin(codec.Reader, codec.mask, codec.judge_head, codec.read_head)
 
 
 def outcome(

@@ -410,7 +410,7 @@ class Hub:
     def _forget(self, outlet: AnyOutlet) -> None:
         self._leave_all(outlet)
         if self in outlet.hubs:
-            outlet.hubs = tuple(hub for hub in outlet.hubs if hub is not self)
+            outlet.hubs = () if len(outlet.hubs) == 1 else tuple(hub for hub in outlet.hubs if hub is not self)
             self._connections -= 1
             if isinstance(outlet, Outlet) and (pool := self._writers.get(outlet.loop)) is not None:
                 pool.outlets.pop(outlet, None)
@@ -433,6 +433,8 @@ class Hub:
         return len(mine)
 
     def _of(self, outlet: AnyOutlet) -> list[Member]:
+        if outlet.hubs is self._alone:  # all of them are ours
+            return every(outlet.memberships)
         return [member for member in every(outlet.memberships) if member.shard.channel.hub is self]
 
     def _wait_for_room(self, channel: Channel, size: int, timeout: float) -> None:

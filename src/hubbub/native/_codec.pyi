@@ -7,7 +7,7 @@ from typing_extensions import Buffer
 from hubbub.wire.deflate import Agreed
 from hubbub.wire.received import Received
 
-__all__ = ["Encoded", "Reader", "mask", "read_head"]
+__all__ = ["Encoded", "Reader", "judge_head", "mask", "read_head"]
 
 class Encoded:
     """What a Frame holds, and cannot change: see `hubbub.wire.frames`. `deflated` is filled as forms are asked for."""
@@ -58,6 +58,11 @@ class Reader:
 
 def mask(data: Buffer, key: bytes) -> bytes:
     """XOR with a key of four bytes, repeated: RFC 6455, section 5.3."""
+
+def judge_head(data: Buffer, max_headers: int, max_size: int, before: bytes) -> tuple[str, bytes, bytes] | None:
+    """The target of a request as `read_head` takes it, its head, and the usual answer: `before`, what the key is to be
+    answered with, and two ends of lines.
+    """
 
 def read_head(data: Buffer, max_headers: int, max_size: int) -> tuple[str, list[tuple[str, str]], int] | None:
     """The target, the headers and the size in bytes of an upgrade request, if the data begins with a whole one that is

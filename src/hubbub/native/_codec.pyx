@@ -12,7 +12,7 @@ from hubbub.errors import InvalidPayload, MessageTooBig, Misuse, PolicyViolation
 from hubbub.wire.deflate import INVALID, Inflater
 from hubbub.wire.received import NOT_UTF8, Ping, Pong, ReceivedClose, sendable
 
-__all__ = ["Encoded", "Reader", "mask", "read_head"]
+__all__ = ["Encoded", "Reader", "judge_head", "mask", "read_head"]
 
 
 cdef extern from "Python.h":
@@ -82,11 +82,18 @@ cdef extern from "head.h":
 
     struct head:
         head_part target
+        const uint8_t *key
         size_t count, size
         head_part *names
         head_part *values
 
     bint head_read(const uint8_t *data, size_t size, size_t max_lines, size_t max_size, head *found)
+
+
+cdef extern from "accept.h":
+    enum:
+        ACCEPT_SIZE
+    void accept_answer(const uint8_t *key, uint8_t *answer)
 
 
 cdef enum:
@@ -194,6 +201,33 @@ def mask(data, bytes key not None):
         return unmasked(<const uint8_t *>view.buf, <size_t>view.len, <const uint8_t *>PyBytes_AS_STRING(key))
     finally:
         PyBuffer_Release(&view)
+
+
+def judge_head(data, size_t max_headers, size_t max_size, bytes before not None):
+    cdef Py_buffer view
+    cdef head found
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        if not head_read(<const uint8_t *>view.buf, <size_t>view.len, max_headers, max_size, &found):
+            return None
+        return (
+            latin(&found.target),
+            PyBytes_FromStringAndSize(<const char *>view.buf, <Py_ssize_t>found.size),
+            answer_to(found.key, before),
+        )
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef bytes answer_to(const uint8_t *key, bytes before):
+    """The usual answer: what comes before the key's own part, that, and the end of two lines."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(before)
+    out = PyBytes_FromStringAndSize(NULL, size + ACCEPT_SIZE + 4)
+    cdef uint8_t *to = <uint8_t *>PyBytes_AS_STRING(out)
+    memcpy(to, PyBytes_AS_STRING(before), <size_t>size)
+    accept_answer(key, to + size)
+    memcpy(to + size + ACCEPT_SIZE, b"\r\n\r\n", 4)
+    return out
 
 
 def read_head(data, size_t max_headers, size_t max_size):

@@ -126,7 +126,7 @@ static bool has_word(struct head_part value, const char *word)
 }
 
 /* Section 4.2.1, items 2 to 6, and no body. */
-static bool is_right(const struct head *head)
+static bool is_right(struct head *head)
 {
     size_t keys = 0, hosts = 0, versions = 0;
     bool upgrade = false, connection = false;
@@ -135,6 +135,7 @@ static bool is_right(const struct head *head)
         struct head_part name = head->names[at], value = head->values[at];
         if (is_word(name, "sec-websocket-key")) {
             keys += is_key(value) ? 1 : 2;
+            head->key = value.data;
         } else if (is_word(name, "host")) {
             hosts += value.size ? 1 : 2;
         } else if (is_word(name, "sec-websocket-version")) {

@@ -16,6 +16,7 @@ struct head_part {
 
 struct head {
     struct head_part target; /* path and query */
+    const uint8_t *key;      /* the 24 bytes of it */
     size_t count;            /* of header lines */
     size_t size;             /* bytes of the head, its empty line included */
     struct head_part names[HEAD_LINES], values[HEAD_LINES];

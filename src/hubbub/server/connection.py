@@ -7,7 +7,6 @@ build on it: `session` (a user's Handler) and `asgi` (an application).
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 import sys
@@ -34,6 +33,7 @@ from hubbub.wire import (
     accept,
     close,
     negotiate,
+    read_usual,
     refuse,
 )
 
@@ -44,7 +44,7 @@ EARLY = 64 * 1024  # bytes kept of a client that sends frames before it was acce
 
 
 # Asked for with every connection: members of an Enum take a while to look up.
-HANDSHAKE, DECIDING, OPEN = Phase.HANDSHAKE, Phase.DECIDING, Phase.OPEN
+HANDSHAKE, DECIDING, OPEN, LOST = Phase.HANDSHAKE, Phase.DECIDING, Phase.OPEN, Phase.LOST
 
 
 class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
@@ -123,16 +123,18 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         self.phase = OPEN
         self._since = self.seen = context.sweep.now
         context.upgraded += 1
-        self.socket.subprotocol = subprotocol
+        if subprotocol is not None:
+            self.socket.subprotocol = subprotocol
         self.outlet.start(None if agreed is None else agreed.server_window_bits, answer)
         if context.hub is not None:
             context.hub.adopt(self.outlet)
-        context.sweep.at(self, self._since + limits.ping_interval)
+        if limits.ping_interval < limits.handshake_timeout:  # else it is looked at before that anyway
+            context.sweep.at(self, self._since + limits.ping_interval)
 
     def begin(self) -> None:
         """Take in what the client sent before it was accepted."""
-        early, self._early = self._early, b""
-        if early:
+        if self._early:
+            early, self._early = self._early, b""
             self.received(early)
             if self.waits:  # what comes next is behind that
                 self.transport.pause_reading()
@@ -193,15 +195,15 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     # asyncio's calls
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
         if transport.get_extra_info("socket") is not None:  # one of the loop's, which may forget it at the end
             self._peer = transport.get_extra_info("peername")
-        limits, sweep = self.context.limits, self.context.sweep
+        context = self.context
+        sweep = context.sweep
         self._since = sweep.now
-        self._reader = HandshakeReader(limits.max_headers, limits.max_header_size)
-        self._refusal = self.context.admit(self)
-        sweep.at(self, self._since + limits.handshake_timeout)
+        self._refusal = context.admit(self)
+        sweep.at(self, self._since + context.limits.handshake_timeout)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self.context.view
@@ -247,8 +249,8 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
             self.end_input()  # uvloop's TLS does not tell of a stream that is cut off
         self._shut_down()
         upgraded = self._wire is not None
-        self.phase = Phase.LOST
-        self.forget_input()
+        self.phase = LOST
+        self._kept = b""
         if reached:
             self.socket.remember()
             self.outlet.detach()  # before anything else: the loop closes the descriptor next
@@ -256,8 +258,10 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         self.context.release(self)
         if not reached:
             return
-        self.because(Closed(Cause.RESET, 1006, str(exc) if exc else "the connection was lost"))
-        closed = cast("Closed", self.reason)
+        if (closed := self.reason) is None:
+            closed = Closed(Cause.RESET, 1006, str(exc) if exc else "the connection was lost")
+            self.because(closed)
+            closed = self.reason or closed
         if upgraded:
             self.context.closed[closed.cause] += 1
         self._reader = self._wire = None
@@ -291,22 +295,29 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
                 self.transport.pause_reading()
 
     def _handshake(self, data: bytes | memoryview) -> None:
-        assert self._reader is not None
-        try:
-            request = self._reader.receive(data)
-        except HandshakeError as error:
-            return self.refuse(error.status, error.cause, error.headers, error.text.encode())
+        context = self.context
+        limits, reader, early = context.limits, self._reader, b""
+        request = None
+        if reader is None and (usual := read_usual(data, limits.max_headers, limits.max_header_size)) is not None:
+            request, early = usual
+        elif reader is None:
+            reader = self._reader = HandshakeReader(limits.max_headers, limits.max_header_size)
+        if reader is not None:
+            try:
+                request = reader.receive(data)
+            except HandshakeError as error:
+                return self.refuse(error.status, error.cause, error.headers, error.text.encode())
+            early = reader.rest
         if request is None:
             return
         if self._refusal:
             return self.refuse(503, self._refusal)
-        self._early = self._reader.rest
+        self._early = early
         self._reader = None
         self.phase = DECIDING
-        context = self.context
-        self.outlet = outlet_for(self.transport, self, context.loop, context.limits, context.counters)
+        self.outlet = outlet_for(self.transport, self, context.loop, limits, context.counters)
         self.socket = Socket(self, self.outlet)
-        request.peer = self.peer()
+        request.peer = self.peer  # called when somebody asks: few do
         self.requested(request)
 
     # The end
@@ -377,11 +388,16 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def _shut_down(self) -> None:
         """Closing alone tells the peer nothing while a child of a fork has a copy of the descriptor."""
+        shared: Any = self.transport.get_extra_info("socket")
+        if shared is None:  # the compiled transport does so itself
+            return
         with suppress(OSError, ValueError, AttributeError):  # asyncio's over TLS may have let go of everything
-            shared: Any = self.transport.get_extra_info("socket")
-            if shared is not None:  # the compiled transport does so itself
-                with socket.socket(fileno=os.dup(shared.fileno())) as copy:
-                    copy.shutdown(socket.SHUT_RDWR)
+            # Named in full, or it would ask the kernel what kind it is. It is no copy: it lets go and does not close.
+            same = socket.socket(shared.family, shared.type, shared.proto, shared.fileno())
+            try:
+                same.shutdown(socket.SHUT_RDWR)
+            finally:
+                same.detach()
 
     def _queued_in_kernel(self) -> int:
         """Bytes that the kernel keeps until the peer has them; 0 where it does not tell."""

@@ -115,7 +115,8 @@ class Context:
     def admit(self, connection: Connection) -> str:
         """Count a new connection. Returns why it is to be refused, or an empty string."""
         self.accepted += 1
-        most = self.limits.max_connections_per_address
+        limits = self.limits
+        most = limits.max_connections_per_address
         address = None if most is None else connection.address()
         self.connections[connection] = address
         if address is not None:  # counted whatever becomes of it, for `release` does not know
@@ -124,20 +125,18 @@ class Context:
             return "shutdown"
         if len(self.connections) > self._most:
             return "capacity"
-        if self._too_many_in_this_second():
+        if limits.max_accept_rate is not None and self._come_in_this_second() > limits.max_accept_rate:
             return "rate"
         if most is not None and address is not None and self._per_address[address] > most:
             return "address"
         return ""
 
-    def _too_many_in_this_second(self) -> bool:
-        if self.limits.max_accept_rate is None:
-            return False
+    def _come_in_this_second(self) -> int:
         second = int(self.loop.time())
         if second != self._second:
             self._second, self._in_second = second, 0
         self._in_second += 1
-        return self._in_second > self.limits.max_accept_rate
+        return self._in_second
 
     def release(self, connection: Connection) -> None:
         """The connection is gone."""

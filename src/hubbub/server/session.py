@@ -48,8 +48,8 @@ class Session(Connection):
             handler.socket = self.socket
             handler.hub = self.context.hub
             self._handler = handler
-            result: Any = self._invoke("handshake", request)
-            later = inspect.isawaitable(result)
+            result: Any = handler.handshake(request)
+            later = result is not None and inspect.isawaitable(result)
         except BaseException as error:
             return self._refused(error)
         if later:
@@ -57,7 +57,7 @@ class Session(Connection):
         else:
             self._accepted(request, result)
 
-    async def _decide(self, request: Request, result: Awaitable[Any]) -> None:
+    async def _decide(self, request: Request, result: Any) -> None:
         try:
             chosen = await result
         except BaseException as error:
@@ -72,7 +72,7 @@ class Session(Connection):
         if self.phase is not Phase.DECIDING:  # timed out, or the client left
             return
         try:
-            self.accept(request, _subprotocol(chosen, request.subprotocols))
+            self.accept(request, None if chosen is None else _subprotocol(chosen, request.subprotocols))
         except BaseException as error:
             return self._refused(error)
         self._dispatch("opened", None)
@@ -227,7 +227,7 @@ def _fresh(made: Any) -> Handler:
 
 def _subprotocol(chosen: Any, offers: list[str]) -> str | None:
     """What a handshake returned. Raises: Misuse: it may not."""
-    if chosen is None or (isinstance(chosen, str) and chosen in offers):
+    if isinstance(chosen, str) and chosen in offers:
         return chosen
     if isinstance(chosen, str):
         raise Misuse(f"handshake chose subprotocol {chosen!r}; the client offers {offers}")

@@ -114,8 +114,9 @@ class Socket:
 
     def remember(self) -> None:
         """It is about to leave every channel: keep which."""
-        if self.outlet.hubs and not self._left:
-            self._left = tuple(id for hub in self.outlet.hubs for id in hub.channels_of(self))
+        if not self._left:
+            for hub in self.outlet.hubs:
+                self._left += tuple(hub.channels_of(self))
 
     @property
     def buffered(self) -> int:

@@ -8,7 +8,7 @@ split of a byte stream gives the same events.
 
 from hubbub.wire.deflate import Agreed, Deflate, negotiate
 from hubbub.wire.frames import Frame, Opcode, binary, close, encode, frame, mask, ping, pong, split, text
-from hubbub.wire.handshake import HandshakeReader, Headers, Request, accept, accept_key, refuse
+from hubbub.wire.handshake import HandshakeReader, Headers, Request, accept, accept_key, read_usual, refuse
 from hubbub.wire.protocol import TRANSITIONS, Close, Event, Failure, Protocol, State, Trigger, diagram
 from hubbub.wire.received import Ping, Pong, Received
 
@@ -41,6 +41,7 @@ __all__ = [
     "negotiate",
     "ping",
     "pong",
+    "read_usual",
     "refuse",
     "split",
     "text",

@@ -13,13 +13,15 @@ from typing import Any
 from hubbub import native
 from hubbub.errors import HandshakeError, Misuse
 
-__all__ = ["HandshakeReader", "Headers", "Request", "accept", "accept_key", "refuse"]
+__all__ = ["HandshakeReader", "Headers", "Request", "accept", "accept_key", "read_usual", "refuse"]
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 VERSION = "13"
 
 _codec = native.compiled("_codec")
-_read_head = None if _codec is None else _codec.read_head
+_judge_head: Any = None if _codec is None else _codec.judge_head
+_read_head: Any = None if _codec is None else _codec.read_head
+_ACCEPT = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _HEADER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[!-~\x80-\xff]+(?:[ \t]+[!-~\x80-\xff]+)*)?)[ \t]*")
@@ -75,17 +77,30 @@ class Headers(Mapping[str, str]):
 class Request:
     """An upgrade request."""
 
-    __slots__ = ("headers", "peer", "target")
+    __slots__ = ("_headers", "_peer", "target")
 
     def __init__(self, target: str, headers: Headers, peer: Any = None) -> None:
         self.target: str = target
         """What was asked for, as sent: the path, and the query behind its question mark."""
-        self.headers: Headers = headers
-        self.peer: Any = peer
-        """The client's address, as asyncio gives it: `(host, port)` for TCP."""
+        self._headers = headers
+        self._peer = peer  # or what tells it
 
     def __repr__(self) -> str:
         return f"<Request {self.target!r} from {self.peer}>"
+
+    @property
+    def headers(self) -> Headers:
+        """The headers, as sent."""
+        return self._headers
+
+    @property
+    def peer(self) -> Any:
+        """The client's address, as asyncio gives it: `(host, port)` for TCP."""
+        return self._peer() if callable(self._peer) else self._peer
+
+    @peer.setter
+    def peer(self, peer: Any) -> None:
+        self._peer = peer
 
     @property
     def path(self) -> str:
@@ -102,6 +117,41 @@ class Request:
         """What the client offers to speak, its favourite first; without what is no token, and may not be answered."""
         offers = _tokens(self.headers.get_all("sec-websocket-protocol"))
         return [offer for offer in offers if _NAME.fullmatch(offer)]
+
+
+class UsualRequest(Request):
+    """One that compiled code has judged: its headers are read when somebody asks, and its answer is there already.
+
+    Args:
+        head: what the headers are in.
+        answer: the whole 101, with nothing but what it needs.
+    """
+
+    __slots__ = ("_head", "answer")
+
+    def __init__(self, target: str, head: bytes, answer: bytes) -> None:
+        super().__init__(target, _UNREAD)
+        self._head = head
+        self.answer: bytes = answer
+
+    @property
+    def headers(self) -> Headers:
+        if self._headers is _UNREAD:
+            self._headers = Headers(_read_head(self._head, len(self._head), len(self._head))[1])
+        return self._headers
+
+
+_UNREAD = Headers([])
+
+
+def read_usual(data: bytes | memoryview, max_headers: int, max_size: int) -> tuple[Request, bytes] | None:
+    """The request and what follows it, if all of it is there, right, and in the usual form, and something is compiled;
+    else None, and a HandshakeReader is to be asked."""
+    if _judge_head is None or (found := _judge_head(data, max_headers, max_size, _ACCEPT)) is None:
+        return None
+    target, head, answer = found
+    rest = b"" if len(head) == len(data) else bytes(data[len(head) :])
+    return UsualRequest(target, head, answer), rest
 
 
 class HandshakeReader:
@@ -129,11 +179,9 @@ class HandshakeReader:
 
         Raises: HandshakeError: as soon as the line is complete that says so; any split gives the same error.
         """
-        if _read_head is not None and not self._buffer:  # the usual request, whole; what is wrong is named below
-            if (found := _read_head(data, self._max_headers, self._max_size)) is not None:
-                target, pairs, size = found
-                self.rest = bytes(data[size:])
-                return Request(target, Headers(pairs))
+        if not self._buffer and (usual := read_usual(data, self._max_headers, self._max_size)) is not None:
+            request, self.rest = usual
+            return request
         buffer = self._buffer = self._buffer + data
         if buffer.startswith(_TLS_HELLO):
             raise HandshakeError("tls", text=_NO_TLS)
@@ -237,17 +285,20 @@ def accept(
     headers: Iterable[tuple[str, str]] = (),
 ) -> bytes:
     """The 101 answer. Raises: Misuse: a header that may not be sent."""
-    answer = (
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept_key(request.headers['sec-websocket-key'])}\r\n"
-    )
+    if isinstance(request, UsualRequest):
+        usual = request.answer
+    else:
+        usual = b"%b%b\r\n\r\n" % (_ACCEPT, accept_key(request.headers["sec-websocket-key"]).encode())
+    lines = ""
     if subprotocol is not None:
         if not _NAME.fullmatch(subprotocol):
             raise Misuse(f"a subprotocol that may not be sent, for it is no token: {subprotocol!r}")
-        answer += _lines((("Sec-WebSocket-Protocol", subprotocol),))
+        lines = _lines((("Sec-WebSocket-Protocol", subprotocol),))
     if extensions is not None:
-        answer += _lines((("Sec-WebSocket-Extensions", extensions),))
-    return f"{answer}{_lines(headers)}\r\n".encode("latin-1")
+        lines += _lines((("Sec-WebSocket-Extensions", extensions),))
+    if headers:
+        lines += _lines(headers)
+    return usual[:-2] + f"{lines}\r\n".encode("latin-1") if lines else usual
 
 
 def refuse(status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 import pytest
 
 import hubbub
@@ -84,6 +87,22 @@ def cause(data: bytes, **limits: int) -> tuple[str, int]:
     with pytest.raises(HandshakeError) as caught:
         read(data, **limits)
     return caught.value.cause, caught.value.status
+
+
+@pytest.mark.parametrize("filler", range(0, 256, 15))
+def test_each_key_has_its_answer(filler: int) -> None:
+    key = base64.b64encode(bytes([filler, *range(filler, filler + 15)] if filler < 240 else [filler] * 16)).decode()
+    request = read(head(Sec_WebSocket_Key=key))
+    assert request is not None
+    digest = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
+    assert accept(request).decode() == (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {digest}\r\n\r\n"
+    )
+    more = accept(request, subprotocol="a", extensions="b", headers=[("X", "y")]).decode()
+    assert more.endswith(
+        f"Accept: {digest}\r\nSec-WebSocket-Protocol: a\r\nSec-WebSocket-Extensions: b\r\nX: y\r\n\r\n"
+    )
 
 
 @pytest.mark.parametrize("text", [FIREFOX, CHROMIUM, SAFARI], ids=["firefox", "chromium", "safari"])
