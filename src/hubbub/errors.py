@@ -4,6 +4,7 @@ HubbubError
 ├── Misuse            the calling program did something that can never work (also a ValueError)
 │   └── OutOfTurn     an ASGI application sends what it may not send now (also a RuntimeError)
 ├── Overloaded        a channel has no room for another message just now; trying again makes sense
+├── BrokerUnavailable the broker cannot be reached (also a ConnectionError)
 ├── LimitReached      a count of `Limits` is used up: nothing was done
 ├── Disconnected      an ASGI application sends to a client that is gone (also a ConnectionError)
 ├── Reject            raised *by* a handler, in `handshake`, to refuse a connection
@@ -20,6 +21,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 __all__ = [
+    "BrokerUnavailable",
     "Disconnected",
     "HandshakeError",
     "HubbubError",
@@ -57,6 +59,21 @@ class Overloaded(HubbubError):
     """
 
     retriable = True
+
+
+class BrokerUnavailable(HubbubError, ConnectionError):
+    """The broker cannot be reached, or the link to it broke.
+
+    Args:
+        reason: what is wrong, without credentials.
+        outcome: "unsent": what was asked for has not happened. "unknown": it was on its way, and may have happened.
+    """
+
+    retriable = True
+
+    def __init__(self, reason: str, outcome: str = "unsent") -> None:
+        super().__init__(reason if outcome == "unsent" else f"{reason}; whether it still got there is unknown")
+        self.outcome: str = outcome
 
 
 class LimitReached(HubbubError):

@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "rounds": set(),
     "supervision": {"logs"},
     "wire": {"arguments", "errors", "native"},
+    "brokers": {"arguments", "errors", "limits", "logs", "supervision"},
     "hub": COMMON | {"wire"},
     "server": COMMON | {"wire", "hub"},
     "asgi": COMMON | {"wire", "hub", "server"},

@@ -1,0 +1,226 @@
+"""The embedded broker: the channels of one process, in its memory.
+
+An `Engine` is what nodes share: it orders, keeps and hands over. A `MemoryBroker` is one node's end of it. Everything
+happens at once, on the event loop of the node that asks, so all nodes of an engine live on one loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
+from itertools import islice
+
+from hubbub.brokers.contract import (
+    Broker,
+    Change,
+    Check,
+    Entry,
+    Events,
+    Outgoing,
+    Page,
+    Position,
+    Presence,
+    Publication,
+    Published,
+    Traits,
+)
+from hubbub.brokers.log import Log, new_epoch
+from hubbub.brokers.urls import options_of
+
+__all__ = ["Engine", "MemoryBroker", "Roll"]
+
+EXPIRED_AT_ONCE = 256  # channels that are forgotten in one call
+
+
+class Roll:
+    """Who is present, by channel and by node."""
+
+    def __init__(self) -> None:
+        self._channels: dict[bytes, dict[str, Entry]] = {}
+        self._nodes: dict[bytes, set[tuple[bytes, str]]] = {}
+
+    def change(self, node: bytes, change: Change) -> None:
+        entries = self._channels.setdefault(change.channel, {})
+        before = entries.pop(change.client, None)
+        if before is not None:
+            if change.info is None and before.node != node:  # it has moved: what the old node says of it is late
+                entries[change.client] = before
+                return
+            self._nodes[before.node].discard((change.channel, change.client))
+        if change.info is not None:
+            entries[change.client] = Entry(change.client, change.user, change.info, node)
+            self._nodes.setdefault(node, set()).add((change.channel, change.client))
+        elif not entries:
+            del self._channels[change.channel]
+
+    def of(self, channel: bytes, limit: int | None) -> Presence:
+        entries = self._channels.get(channel, {})
+        return Presence(
+            list(islice(entries.values(), limit)), len(entries), len({entry.user for entry in entries.values()})
+        )
+
+    def evict(self, node: bytes) -> list[Change]:
+        dropped: list[Change] = []
+        for channel, client in sorted(self._nodes.pop(node, ())):
+            entry = self._channels[channel].pop(client)
+            if not self._channels[channel]:
+                del self._channels[channel]
+            dropped.append(Change(channel, client, entry.user))
+        return dropped
+
+
+class Engine:
+    """Channels in memory, and the brokers of the nodes that share them.
+
+    Args:
+        position_ttl: seconds for which a channel that nobody publishes to keeps its position; left out, as long as
+            the contract says.
+    """
+
+    def __init__(self, position_ttl: float | None = None) -> None:
+        self.roll = Roll()
+        self.brokers: dict[bytes, MemoryBroker] = {}  # by node
+        self._position_ttl = position_ttl
+        self._logs: dict[bytes, Log] = {}
+        self._expiring: list[tuple[float, bytes]] = []  # a heap, with one entry for each log
+        self._interest: dict[bytes, dict[MemoryBroker, None]] = {}
+
+    def append(self, batch: Iterable[Outgoing]) -> list[Published | Exception]:
+        now = time.monotonic()
+        self._expire(now)
+        results: list[Published | Exception] = []
+        pending: dict[bytes, list[Publication]] = {}
+        for new in batch:
+            log = self._logs.get(new.channel) or self.log(new.channel, now)
+            done = log.append(new, now, self._position_ttl)
+            if isinstance(done, Publication):
+                pending.setdefault(new.channel, []).append(done)
+                done = Published(done.offset, done.epoch)
+            results.append(done)
+        for channel, publications in pending.items():
+            for broker in tuple(self._interest.get(channel, ())):
+                broker.events.publications(channel, publications)
+        return results
+
+    def log(self, channel: bytes, now: float) -> Log:
+        """The channel's log, made when there is none."""
+        log = self._logs.get(channel)
+        if log is None:
+            log = self._logs[channel] = Log(new_epoch(), now, self._position_ttl or 86400.0)
+            heappush(self._expiring, (log.lives_until, channel))
+        return log
+
+    def position(self, channel: bytes) -> Position | None:
+        self._expire(time.monotonic())
+        log = self._logs.get(channel)
+        return None if log is None else log.position
+
+    def page(self, channel: bytes, since: Position | None, limit: int | None, reverse: bool) -> Page:
+        now = time.monotonic()
+        self._expire(now)
+        return self.log(channel, now).page(since, limit, reverse, now)
+
+    def forget(self, channel: bytes) -> None:
+        if (log := self._logs.get(channel)) is not None:
+            log.forget()
+
+    def subscribe(self, broker: MemoryBroker, channel: bytes) -> None:
+        self._interest.setdefault(channel, {})[broker] = None
+
+    def unsubscribe(self, broker: MemoryBroker, channel: bytes) -> None:
+        interested = self._interest.get(channel)
+        if interested is not None:
+            interested.pop(broker, None)
+            if not interested:
+                del self._interest[channel]
+
+    def _expire(self, now: float) -> None:
+        """Forget positions that have lived long enough: each is looked at when it is due, and no others."""
+        expiring = self._expiring
+        for _ in range(EXPIRED_AT_ONCE):
+            if not expiring or expiring[0][0] > now:
+                break
+            _, channel = heappop(expiring)
+            log = self._logs[channel]
+            if log.lives_until > now:
+                heappush(expiring, (log.lives_until, channel))
+            else:
+                del self._logs[channel]
+
+
+class MemoryBroker(Broker):
+    """One node's end of an engine in memory.
+
+    Args:
+        engine: what it shares with other nodes of this event loop; left out, it has one of its own.
+    """
+
+    traits = Traits(name="memory")
+    events: Events
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.engine: Engine = engine or Engine()
+        self._node = b""
+        self._subscribed: set[bytes] = set()
+
+    @classmethod
+    def from_url(cls, url: str) -> MemoryBroker:
+        options_of(url)
+        return cls()
+
+    async def start(self, node: bytes, events: Events) -> None:
+        self._node, self.events = node, events
+        self.engine.brokers[node] = self
+        events.state(True, "in this process")
+
+    async def close(self) -> None:
+        if self.engine.brokers.get(self._node) is self:
+            del self.engine.brokers[self._node]
+            await self.unsubscribe(list(self._subscribed))
+            self.engine.roll.evict(self._node)
+            for other in tuple(self.engine.brokers.values()):
+                other.events.gone(self._node)
+
+    async def append(self, batch: Sequence[Outgoing]) -> Sequence[Published | Exception]:
+        return self.engine.append(batch)
+
+    async def subscribe(self, channels: Sequence[bytes]) -> Sequence[Position | None]:
+        for channel in channels:
+            self._subscribed.add(channel)
+            self.engine.subscribe(self, channel)
+        return [self.engine.position(channel) for channel in channels]
+
+    async def unsubscribe(self, channels: Sequence[bytes]) -> None:
+        for channel in channels:
+            self._subscribed.discard(channel)
+            self.engine.unsubscribe(self, channel)
+
+    async def positions(self, channels: Sequence[bytes]) -> Sequence[Position | None]:
+        return [self.engine.position(channel) for channel in channels]
+
+    async def history(
+        self, channel: bytes, since: Position | None = None, limit: int | None = None, reverse: bool = False
+    ) -> Page:
+        return self.engine.page(channel, since, limit, reverse)
+
+    async def forget(self, channel: bytes) -> None:
+        self.engine.forget(channel)
+
+    async def present(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            self.engine.roll.change(self._node, change)
+
+    async def presence(self, channel: bytes, limit: int | None = None) -> Presence:
+        return self.engine.roll.of(channel, limit)
+
+    async def evict(self, node: bytes) -> Sequence[Change]:
+        return self.engine.roll.evict(node)
+
+    async def control(self, data: bytes, node: bytes | None = None) -> None:
+        for broker in [*self.engine.brokers.values()] if node is None else [self.engine.brokers.get(node)]:
+            if broker is not None:
+                broker.events.control(self._node, data)
+
+    async def check(self) -> Sequence[Check]:
+        return [Check("engine", "in this process: no other process is reached")]
