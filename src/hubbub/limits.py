@@ -78,6 +78,15 @@ class Limits:
     max_mailbox_size: int = 16 * MIB
     """Bytes of the same, besides a single message that is larger by itself."""
 
+    # Between processes
+    max_outbox: int = 65_536
+    """Publications of one process that wait for the broker. At the limit `broadcast` waits or raises `Overloaded`."""
+    max_outbox_size: int = 16 * MIB
+    """Bytes of the same, besides a single publication that is larger by itself."""
+    broker_timeout: float = 5.0
+    """How long publications wait for a broker that cannot be reached. At the limit they are given up and counted, and
+    `broadcast` waits or raises `BrokerUnavailable`."""
+
     # Counts
     max_connections: int | None = None
     """Open connections of one server. None: the process's descriptor limit less a reserve of 64.

@@ -211,6 +211,8 @@ class Traits:
     """Offsets rise one by one, so that how many are missing is known."""
     history: bool = True
     presence: bool = True
+    processes: bool = True
+    """Other processes can share it."""
     survives: str = ""
     """What acknowledged publications with history survive: "" the process that publishes at most, "process" that the
     engine's process is killed, "power" that the machine loses power."""

@@ -156,7 +156,7 @@ class MemoryBroker(Broker):
         engine: what it shares with other nodes of this event loop; left out, it has one of its own.
     """
 
-    traits = Traits(name="memory")
+    traits = Traits(name="memory", processes=False)
     events: Events
 
     def __init__(self, engine: Engine | None = None) -> None:

@@ -3,12 +3,14 @@
 Knows outlets, never servers. Start at `hub.py`; a broadcast goes on through `channel.py` to the shards. Those of plain
 sockets are compiled (`native`); those over transports are here: `mailbox.py`, `writers.py` (who empties mailboxes) and
 `outlet.py` with `backlog.py` (where bytes leave, and what happens when they cannot).
+With a broker, `reach.py` joins a hub with those of other processes.
 Everything but `Hub`, `Member`, `Overflow` and `Statistics` is for this library alone.
 """
 
 from hubbub.hub.backlog import Overflow
 from hubbub.hub.channel import Member
-from hubbub.hub.hub import Hub, cores
+from hubbub.hub.given import cores
+from hubbub.hub.hub import Hub
 from hubbub.hub.outlet import AnyOutlet, Outlet, Owner, Sink, outlet_for
 from hubbub.hub.statistics import Counters, Statistics, Tally
 

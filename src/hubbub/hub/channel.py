@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Hashable, Iterator
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from hubbub.arguments import shown
+from hubbub.errors import Overloaded
 from hubbub.hub.mailbox import Entry
 from hubbub.hub.memberships import among
 from hubbub.hub.statistics import fanout
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     from hubbub.hub.mailbox import AnyEntry
     from hubbub.hub.outlet import AnyOutlet
 
-__all__ = ["Channel", "Member", "Pool", "Shard", "Sharding"]
+__all__ = ["Channel", "Member", "Pool", "Shard", "Sharding", "on_event_loop"]
 
 Sharding = Callable[[Any], int]
 
@@ -209,6 +213,28 @@ class Channel(Addressee):
                 return shard
         return None
 
+    def wait_for_room(self, size: int, timeout: float) -> None:
+        """Until every mailbox takes a message of so many bytes; on an event loop, which must not wait, not at all.
+
+        Raises: Overloaded: there is no room after so many seconds.
+        """
+        on_loop = on_event_loop()
+        deadline = time.monotonic() + (0 if on_loop else timeout)
+        while self.count and (full := self.full_shard(size)) is not None:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                self.refuse("await a moment and try again" if on_loop else f"waited {timeout:g} s for room")
+            full.wait_for_room(size, remaining)
+
+    def refuse(self, advice: str) -> NoReturn:
+        """Raises: Overloaded: there is no room for a message."""
+        self.hub.counters.drops["overloaded"] += 1
+        limits = self.hub.limits
+        raise Overloaded(
+            f"channel {shown(self.id)} has {limits.max_mailbox} messages or"
+            f" {limits.max_mailbox_size} bytes waiting: {advice}"
+        )
+
     def post(self, entry: AnyEntry) -> None:
         """Append a message to every mailbox with members: all of them in one order, since the lock is held."""
         for shard in self.shards:
@@ -218,3 +244,12 @@ class Channel(Addressee):
     def members(self) -> list[Member]:
         """A snapshot."""
         return [member for shard in self.shards for member in shard.members]
+
+
+def on_event_loop() -> bool:
+    """Whether this thread runs one, which must not be blocked."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

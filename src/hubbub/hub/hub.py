@@ -12,28 +12,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from collections.abc import Callable, Hashable, Iterator
+from typing import TYPE_CHECKING, Any, cast
 
 from hubbub import native
 from hubbub.arguments import instance, shown, whole
-from hubbub.errors import LimitReached, Misuse, Overloaded
+from hubbub.brokers import Broker, History
+from hubbub.errors import LimitReached, Misuse
 from hubbub.hub.backlog import Overflow
-from hubbub.hub.channel import Channel, Member, Pool, Sharding
+from hubbub.hub.channel import Channel, Member, Pool, Sharding, on_event_loop
 from hubbub.hub.directory import Directory
+from hubbub.hub.given import cores, name_size, outlet_of, outlets_of
 from hubbub.hub.memberships import among, every, with_one, without
-from hubbub.hub.outlet import OUTLETS, AnyOutlet, Outlet, total_backlog
-from hubbub.hub.statistics import Counters, Statistics, fanout
+from hubbub.hub.outlet import AnyOutlet, Outlet, total_backlog
+from hubbub.hub.reach import Missed, Reach
+from hubbub.hub.statistics import Counters, Statistics, fanout, loads_of
 from hubbub.hub.writers import Writers
 from hubbub.limits import Limits
 from hubbub.lock import carry_out, inside, lock, perform, put_off
+from hubbub.node import Ticket
 from hubbub.wire import Frame, frame
 
 if TYPE_CHECKING:
     from hubbub.hub.mailbox import AnyEntry, Mailbox
 
-__all__ = ["Hub", "cores"]
+__all__ = ["Hub"]
 
 _NOBODY: frozenset[AnyOutlet] = frozenset()
 _usual: Callable[..., int | None] = (lambda *_: None) if fanout is None else fanout.broadcast
@@ -54,8 +57,13 @@ class Hub:
         overflow: what happens to a member whose backlog passes `limits.max_backlog`: "disconnect", "drop-oldest",
             "drop-newest" or "latest".
         limits: the bounds.
+        broker: what joins this hub with those of other processes: a URL, such as "local:" for the processes of one
+            machine or "redis://host", or a Broker. Left out, what the environment's HUBBUB_BROKER says; "" for none.
+        history: how much the broker keeps of each channel, for processes that missed something; None: nothing.
+        missed: called as `missed(channel, count)`, on the node's event loop, when so many messages of a channel were
+            lost on their way to this process; None: nobody knows how many.
 
-    Raises: Misuse: arguments that are wrong or contradict each other, or an unknown overflow policy.
+    Raises: Misuse: arguments that are wrong or contradict each other, an unknown overflow policy, or no such broker.
     """
 
     def __init__(
@@ -66,6 +74,9 @@ class Hub:
         shards: Sharding | None = None,
         overflow: str = "disconnect",
         limits: Limits | None = None,
+        broker: str | Broker | None = None,
+        history: History | None = None,
+        missed: Missed | None = None,
     ) -> None:
         writers = whole("writers", writers, 1)
         max_writers = max(writers, cores()) if max_writers is None else whole("max_writers", max_writers, 1)
@@ -88,6 +99,12 @@ class Hub:
         if fanout is not None:
             self._threads = fanout.Writers(*self._pool_size, self.counters.native, self.limits)
         self._writers: dict[asyncio.AbstractEventLoop, Writers] = {}  # of the sockets that their event loop writes to
+        self.reach: Reach | None = None
+        if broker := os.environ.get("HUBBUB_BROKER", "") if broker is None else broker:
+            instance("history", history, History, "a hubbub.History")
+            self.reach = Reach(
+                broker, history, self.limits, self._hand_out, self.count, self.counters.drops, missed
+            )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<Hub: {self._channels.count} channels, {self._memberships} memberships>"
@@ -109,10 +126,12 @@ class Hub:
             LimitReached: `Limits.max_channels`, `Limits.max_channels_per_socket` or `Limits.max_channel_name`.
             TypeError: the channel is not hashable, or `socket` is not a Socket.
         """
-        outlet = _outlet(socket)
+        outlet = outlet_of(socket)
         if (size := name_size(channel)) > self.limits.max_channel_name:
             most = self.limits.max_channel_name
             raise LimitReached(f"a channel's name of {size} bytes: {most} are allowed (Limits.max_channel_name)")
+        if self.reach is not None:
+            self.reach.name(channel)
         joined = None
         while joined is None:  # again when the channel has ended, or begun, between finding it and taking the lock
             known = self._find_or_make(channel)
@@ -128,7 +147,7 @@ class Hub:
 
         Returns: whether it was a member.
         """
-        outlet = _outlet(socket)
+        outlet = outlet_of(socket)
         known = self._channels.find(channel)
         if inside():
             put_off.append((self._leave_later, (channel, outlet)))
@@ -137,19 +156,19 @@ class Hub:
 
     def leave_all(self, socket: Any) -> int:
         """Leave every channel. Returns how many those were."""
-        outlet = _outlet(socket)
+        outlet = outlet_of(socket)
         left = perform(self._leave_all, outlet)
         return len(self._of(outlet)) if left is None else left
 
     def is_member(self, channel: Hashable, socket: Any) -> bool:
         """Whether the socket is a member of the channel."""
-        outlet = _outlet(socket)
+        outlet = outlet_of(socket)
         known = self._channels.find(channel)
         return known is not None and among(outlet.memberships, known) is not None
 
     def channels_of(self, socket: Any) -> list[Any]:
         """The ids of the channels that the socket is a member of, in the order in which it joined them."""
-        return [member.shard.channel.id for member in self._of(_outlet(socket))]
+        return [member.shard.channel.id for member in self._of(outlet_of(socket))]
 
     def count(self, channel: Hashable) -> int:
         """How many members the channel has; 0 if there is no such channel."""
@@ -187,14 +206,32 @@ class Hub:
             exclude: a socket, or several, that are not to get it.
             timeout: on a plain thread, how long to wait for room in a full mailbox, in seconds.
 
-        Returns: how many members it was handed to.
-        Raises: Overloaded: the mailbox is full: at once on a thread that runs an event loop, which is never blocked,
-            and after `timeout` elsewhere. Nobody gets the message then.
+        With a broker it goes to the members in all processes, and is delivered, to those in this one as well, when it
+        comes back from the broker, which puts it into one order with all others.
+
+        Returns: how many members it was handed to; with a broker, how many the channel has in this process.
+        Raises:
+            Overloaded: the mailbox, or with a broker the outbox, is full: at once on a thread that runs an event loop,
+                which is never blocked, and after `timeout` elsewhere. Nobody gets the message then.
+            BrokerUnavailable: there has been no link for `Limits.broker_timeout`: at once, or after `timeout`, likewise.
+            TypeError: with a broker, a channel that is not a str, bytes, an int, or a tuple of them.
         """
+        if self.reach is not None:
+            return self._broadcast_everywhere(channel, message, exclude, timeout)
         if exclude is None and (handed := _usual(self._channels.newest, channel, message)) is not None:
             return handed
-        message = frame(message)
-        excluded = _NOBODY if exclude is None else _outlets(exclude)
+        excluded = _NOBODY if exclude is None else outlets_of(exclude)
+        return self._broadcast(channel, frame(message), excluded, timeout)
+
+    def _broadcast_everywhere(self, channel: Hashable, message: Any, exclude: Any, timeout: float) -> int:
+        assert self.reach is not None
+        excluded = _NOBODY if exclude is None else outlets_of(exclude)
+        self.reach.publish(channel, frame(message), excluded, 0 if inside() or on_event_loop() else timeout)
+        known = self._channels.find(channel)
+        return 0 if known is None else known.count - known.count_among(excluded)
+
+    def _broadcast(self, channel: Hashable, message: Frame, excluded: frozenset[AnyOutlet], timeout: float) -> int:
+        """To the members in this process."""
         if put_off:
             carry_out()
         known = self._channels.find(channel)
@@ -210,7 +247,7 @@ class Hub:
     def _broadcast_to_all(self, channel: Channel, entry: AnyEntry, size: int, timeout: float) -> int:
         try:
             with lock:
-                self._wait_for_room(channel, size, timeout)
+                channel.wait_for_room(size, timeout)
                 handed = channel.count
                 if handed:
                     channel.post(entry)
@@ -228,7 +265,7 @@ class Hub:
             changes, excluded = channel.changes, channel.count_among(entry.excluded)
             try:
                 with lock:
-                    self._wait_for_room(channel, size, timeout)
+                    channel.wait_for_room(size, timeout)
                     if channel.changes != changes:
                         tries -= 1
                         if tries:
@@ -242,6 +279,44 @@ class Hub:
             finally:
                 if put_off:
                     carry_out()
+
+    def publish(self, channel: Hashable, message: str | bytes | Frame, *, exclude: Any = None, key: str = "") -> Ticket:
+        """Broadcast through the broker, and learn what became of it: `await` the ticket, or `wait` for it on a thread.
+
+        Args:
+            exclude: as for `broadcast`.
+            key: of messages of one channel with the same key, within 300 s, only the first is published.
+
+        Returns: a Ticket, whose result is a Published: the message's place in its channel. Not that a client has it.
+        Raises:
+            Misuse: this hub has no broker.
+            Overloaded: too much waits for the broker (`Limits.max_outbox`).
+            BrokerUnavailable: there has been no link for `Limits.broker_timeout`.
+        """
+        if self.reach is None:
+            raise Misuse("what becomes of a message is the broker's to say, and this hub has none: use broadcast")
+        ticket = Ticket()
+        excluded = _NOBODY if exclude is None else outlets_of(exclude)
+        self.reach.publish(channel, frame(message), excluded, 0, ticket, key)
+        return ticket
+
+    async def count_everywhere(self, channel: Hashable, *, timeout: float = 2.0) -> int:  # noqa: ASYNC109
+        """How many members the channel has in all processes that share the broker.
+
+        Args:
+            timeout: seconds within which each process has to answer.
+
+        Raises: BrokerUnavailable: there is no link, or some did not answer: it says which, and what the others have.
+        """
+        return self.count(channel) if self.reach is None else await self.reach.count_everywhere(channel, timeout)
+
+    async def close(self) -> None:
+        """Give the broker what waits for it, and leave it. Nothing can be broadcast afterwards.
+
+        A hub without a broker has nothing to close. At the end of a program it is done by itself.
+        """
+        if self.reach is not None:
+            await asyncio.to_thread(self.reach.node.close)
 
     def statistics(self) -> Statistics:
         """A frozen snapshot of counts and loads."""
@@ -284,6 +359,10 @@ class Hub:
             outlet.detach()
         perform(self._writers.pop, pool.loop, None)
 
+    def _hand_out(self, channel: Hashable, message: str | bytes, excluded: frozenset[AnyOutlet]) -> None:
+        if excluded or _usual(self._channels.newest, channel, message) is None:
+            self._broadcast(channel, frame(message), excluded, 0)
+
     def _find_or_make(self, id: Hashable) -> Channel:
         def make(number: int, newest: Channel | None) -> Channel:
             return Channel(self, id, self._shards_of(id), self._most_shards, number, newest)
@@ -310,6 +389,8 @@ class Hub:
         member = channel.join(socket, meta, self._adopt(outlet))
         if channel.count == 1:
             self._channels.add(channel)
+            if self.reach is not None:
+                self.reach.want(channel.id, outlet.loop)
         outlet.memberships = with_one(outlet.memberships, member)
         self._memberships += 1
         if outlet.open:
@@ -348,7 +429,7 @@ class Hub:
             handed = channel.count - channel.count_among(excluded)
             channel.compress(message)  # now, as `_broadcast_now` has the lock
             if channel.full_shard(len(message.wire)) is not None:
-                self._refuse(channel, "this thread is inside a hub and cannot wait")
+                channel.refuse("this thread is inside a hub and cannot wait")
         put_off.append((self._broadcast_now, (id, message, excluded)))
         return handed
 
@@ -357,30 +438,19 @@ class Hub:
         if channel is None or channel.count == channel.count_among(excluded):
             return
         if channel.full_shard(len(message.wire)) is not None:
-            self._refuse(channel, "it has filled up since")
+            channel.refuse("it has filled up since")
         channel.post(channel.entry(message, excluded))
         self.counters.broadcasts += 1
 
     def _statistics(self) -> Statistics:
-        counters, pools = self.counters, self._pools()
-        deliveries, sends = counters.total("deliveries"), counters.total("sends")
-        busy = sum(pool.busy for pool in pools)  # once: threads begin and end their work meanwhile
         return Statistics(
             connections=self._connections,
             channels=self._channels.count,
             memberships=self._memberships,
-            broadcasts=counters.total("broadcasts"),
-            deliveries=deliveries,
-            writes=counters.total("writes"),
-            bytes=counters.total("bytes"),
-            sends=sends,
-            coalescing_ratio=deliveries / sends if sends else 1.0,
-            drops=counters.total_drops(),
             backlog=total_backlog(),
-            waiting=sum(pool.waiting for pool in pools),
-            writers_busy=busy,
-            writers_idle=sum(pool.size for pool in pools) - busy,
-            writer_failures=sum(pool.failures for pool in pools),
+            broker=None if self.reach is None else self.reach.statistics(),
+            **self.counters.totals(),
+            **loads_of(self._pools()),
         )
 
     def _pools(self) -> list[Pool]:
@@ -424,6 +494,8 @@ class Hub:
         self._memberships -= 1
         if not channel.count:
             self._channels.remove(channel)
+            if self.reach is not None:
+                self.reach.unwant(channel.id)
         return True
 
     def _leave_all(self, outlet: AnyOutlet) -> int:
@@ -436,58 +508,3 @@ class Hub:
         if outlet.hubs is self._alone:  # all of them are ours
             return every(outlet.memberships)
         return [member for member in every(outlet.memberships) if member.shard.channel.hub is self]
-
-    def _wait_for_room(self, channel: Channel, size: int, timeout: float) -> None:
-        if channel.full_shard(size) is None:
-            return
-        on_loop = _on_event_loop()
-        deadline = time.monotonic() + (0 if on_loop else timeout)
-        while channel.count and (full := channel.full_shard(size)) is not None:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                self._refuse(channel, "await a moment and try again" if on_loop else f"waited {timeout:g} s for room")
-            full.wait_for_room(size, remaining)
-
-    def _refuse(self, channel: Channel, advice: str) -> NoReturn:
-        self.counters.drops["overloaded"] += 1
-        limits = self.limits
-        raise Overloaded(
-            f"channel {shown(channel.id)} has {limits.max_mailbox} messages or"
-            f" {limits.max_mailbox_size} bytes waiting: {advice}"
-        )
-
-
-def cores() -> int:
-    """Cores that this process may use, and so the writers of a hub unless it is told otherwise."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-
-
-def name_size(id: Hashable) -> int:
-    """Bytes of a channel's name: of text in UTF-8, of bytes, and of what a tuple holds. Other values count as none."""
-    if isinstance(id, str):
-        return len(id) if id.isascii() else len(id.encode("utf-8", "surrogatepass"))
-    if isinstance(id, bytes):
-        return len(id)
-    return sum(map(name_size, cast("tuple[Hashable, ...]", id))) if isinstance(id, tuple) else 0
-
-
-def _outlet(socket: Any) -> AnyOutlet:
-    outlet: Any = getattr(socket, "outlet", None)
-    if not isinstance(outlet, OUTLETS):
-        advice = "pass its `socket`" if hasattr(socket, "socket") else "a handler's is `self.socket`"
-        raise TypeError(f"a hub works with Sockets, not with {shown(socket)}: {advice}")
-    return cast("AnyOutlet", outlet)
-
-
-def _outlets(exclude: Any) -> frozenset[AnyOutlet]:
-    alone = hasattr(exclude, "outlet") or not hasattr(exclude, "__iter__")
-    sockets: Iterable[Any] = (exclude,) if alone else exclude
-    return frozenset(_outlet(socket) for socket in sockets)
-
-
-def _on_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

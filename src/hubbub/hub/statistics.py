@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hubbub.native import compiled
+from hubbub.node import BrokerStatistics
 
-__all__ = ["Counters", "Statistics", "Tally"]
+if TYPE_CHECKING:
+    from hubbub.hub.channel import Pool
+
+__all__ = ["Counters", "Statistics", "Tally", "loads_of"]
 
 fanout: Any = compiled("_fanout")
 
@@ -71,6 +75,8 @@ class Statistics:
     """Writers of the pool that had nothing to do in it."""
     writer_failures: int
     """Times that a writer failed and was started again."""
+    broker: BrokerStatistics | None = None
+    """The state of the node, if the hub has a broker."""
 
 
 class Counters:
@@ -94,5 +100,26 @@ class Counters:
         """Both sides' count of that name."""
         return int(getattr(self, count)) + (0 if self.native is None else int(getattr(self.native, count)))
 
-    def total_drops(self) -> Mapping[str, int]:
-        return Tally(self.drops + Counter({} if self.native is None else self.native.drops))
+    def totals(self) -> dict[str, Any]:
+        """The fields of Statistics that are counts."""
+        deliveries, sends = self.total("deliveries"), self.total("sends")
+        return {
+            "broadcasts": self.total("broadcasts"),
+            "deliveries": deliveries,
+            "writes": self.total("writes"),
+            "bytes": self.total("bytes"),
+            "sends": sends,
+            "coalescing_ratio": deliveries / sends if sends else 1.0,
+            "drops": Tally(self.drops + Counter({} if self.native is None else self.native.drops)),
+        }
+
+
+def loads_of(pools: Sequence[Pool]) -> dict[str, Any]:
+    """The fields that tell the load of writers."""
+    busy = sum(pool.busy for pool in pools)  # once: threads begin and end their work meanwhile
+    return {
+        "waiting": sum(pool.waiting for pool in pools),
+        "writers_busy": busy,
+        "writers_idle": sum(pool.size for pool in pools) - busy,
+        "writer_failures": sum(pool.failures for pool in pools),
+    }

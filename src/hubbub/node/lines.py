@@ -1,0 +1,211 @@
+"""The lines of one node: subscribed to for as long as somebody wants them, looked after, and healed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import islice
+from typing import Any
+
+from hubbub.brokers import Broker, Outgoing, Page, Position, Publication
+from hubbub.errors import BrokerUnavailable
+from hubbub.node.line import Line
+from hubbub.node.statistics import Counts
+from hubbub.node.wishes import Wishes
+
+__all__ = ["Lines"]
+
+LINGER = 2.0  # seconds for which a channel without members stays subscribed to: many come back at once
+AT_ONCE = 4096  # channels that are subscribed to, or looked at, in one call
+HEALING = 64  # channels that are healed at once
+SWAPPED = 0.02  # seconds in which a missing publication may still come, where there is no history
+ENOUGH = 8  # attempts to heal a line while more keep missing, before others have their turn
+
+Deliver = Callable[[bytes, Sequence[Publication]], None]
+
+
+class Lines:
+    """Of one stay of the node on an event loop, and used there alone.
+
+    Args:
+        keeps: whether a channel has a history to heal from.
+        deliver: called with what follows in a channel.
+        missed: called when so many publications are lost; None: nobody knows how many.
+        begin: starts a coroutine beside this one.
+    """
+
+    def __init__(
+        self, broker: Broker, wishes: Wishes, counts: Counts, keeps: Callable[[bytes], bool], deliver: Deliver,
+        missed: Callable[[bytes, int | None], None], begin: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:  # fmt: skip
+        self._broker = broker
+        self._wishes = wishes
+        self._counts = counts
+        self._keeps = keeps
+        self._deliver = deliver
+        self._missed = missed
+        self._begin = begin
+        self._lines: dict[bytes, Line] = {}
+        self._joining: set[bytes] = set()  # to be subscribed to, for the first time or again
+        self._leaving: dict[bytes, float] = {}  # since when nobody wants them
+        self._healing: set[bytes] = set()
+        self._slots = asyncio.Semaphore(HEALING)
+        self._settled = asyncio.Event()  # something came of subscribing
+        self.changed: asyncio.Event = asyncio.Event()
+        self.up: bool = False
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @property
+    def duplicates(self) -> int:
+        return sum(line.duplicates for line in list(self._lines.values()))
+
+    def take(self, name: bytes, batch: Sequence[Publication]) -> None:
+        """These came from the broker."""
+        line = self._lines.get(name)
+        if line is not None:
+            self._go_on(name, line, line.follow(batch))
+
+    def hold(self, names: Sequence[bytes] | None = None) -> None:
+        """Something may be missing in these; None: in all. To subscribe again tells where they stand."""
+        for name in list(self._lines) if names is None else names:
+            if (line := self._lines.get(name)) is not None:
+                line.hold()
+                self._joining.add(name)
+        self.changed.set()
+
+    def go_down(self) -> None:
+        """There is no link, and no subscription."""
+        self.up = False
+        self.hold()
+        self._settled.set()
+
+    async def joined(self, batch: Sequence[Outgoing]) -> None:
+        """Wait until the channels of these are subscribed to, or there is no link: or this process misses its own."""
+        while self.up and any(self._is_joining(new.channel) for new in batch):
+            self._settled.clear()
+            self.changed.set()
+            await self._settled.wait()
+
+    def _is_joining(self, name: bytes) -> bool:
+        return name in self._joining or (name in self._wishes.changed and name not in self._lines)
+
+    async def keep_up(self) -> None:
+        """See to it that just those channels are subscribed to that somebody wants."""
+        while True:
+            try:
+                async with asyncio.timeout(LINGER / 2 if self._leaving else None):
+                    await self.changed.wait()
+            except TimeoutError:
+                pass
+            self.changed.clear()
+            try:
+                self._notice()
+                while self.up and self._joining:
+                    await self._join_some()
+                    self._notice()
+                await self._leave_some()
+            except BrokerUnavailable:
+                await asyncio.sleep(0.05)  # when there is a link again, all are subscribed to
+            finally:
+                self._settled.set()
+
+    def _notice(self) -> None:
+        changed, wanted = self._wishes.changed, self._wishes.wanted
+        while changed:
+            name = changed.pop()
+            if name in wanted:
+                self._leaving.pop(name, None)
+                if name not in self._lines:
+                    self._joining.add(name)
+                    self._lines[name] = Line()
+            elif name in self._lines:
+                self._leaving.setdefault(name, time.monotonic())
+
+    async def _join_some(self) -> None:
+        names = list(islice(self._joining, AT_ONCE))
+        positions = await self._broker.subscribe(names)
+        if not self.up:
+            return
+        self._joining.difference_update(names)
+        for name, position in zip(names, positions, strict=True):
+            if (line := self._lines.get(name)) is None:
+                continue
+            if line.begun:
+                self._resume(name, line, position)
+            else:
+                self._go_on(name, line, line.begin(position))
+        self._settled.set()
+
+    async def _leave_some(self) -> None:
+        horizon = time.monotonic() - LINGER
+        names = [name for name, since in self._leaving.items() if since <= horizon][:AT_ONCE]
+        for name in names:
+            del self._leaving[name]
+            self._joining.discard(name)
+            if (line := self._lines.pop(name, None)) is not None:
+                self._counts.duplicates += line.duplicates
+        if names and self.up:
+            await self._broker.unsubscribe(names)
+            if back := self._wishes.wanted.intersection(names):  # they came back meanwhile
+                self._wishes.changed.update(back)
+                self.changed.set()
+
+    async def look_after(self) -> None:
+        """Compare with where the channels stand: the loss of a last publication is shown by nothing that follows."""
+        names = [name for name, line in self._lines.items() if line.whole]
+        for at in range(0, len(names), AT_ONCE):
+            some = names[at : at + AT_ONCE]
+            for name, position in zip(some, await self._broker.positions(some), strict=True):
+                line = self._lines.get(name)
+                if line is not None and line.whole and self.up:
+                    self._resume(name, line, position)
+
+    def _resume(self, name: bytes, line: Line, position: Position | None) -> None:
+        following = line.resume(position)
+        if following is not None or self._keeps(name):
+            self._go_on(name, line, following or ())
+        else:
+            self._counts.gaps += 1
+            healed = line.heal(Page((), position or Position(0, ""), False))
+            self._tell_missed(name, healed.missed)
+            self._go_on(name, line, healed.publications)
+
+    def _go_on(self, name: bytes, line: Line, following: Sequence[Publication]) -> None:
+        if following:
+            self._counts.received += len(following)
+            self._deliver(name, following)
+        if not line.whole and name not in self._healing and name not in self._joining:
+            self._healing.add(name)
+            self._counts.gaps += 1
+            self._begin(self._heal(name, line))
+
+    async def _heal(self, name: bytes, line: Line) -> None:
+        lost = False
+        try:
+            async with self._slots:
+                for _ in range(ENOUGH):
+                    if line.whole or name in self._joining or self._lines.get(name) is not line:
+                        break
+                    if self._keeps(name):
+                        healed = line.heal(await self._broker.history(name, line.position))
+                    else:
+                        await asyncio.sleep(SWAPPED)
+                        healed = line.give_up()
+                    lost = lost or healed.missed != 0
+                    self._tell_missed(name, healed.missed)
+                    self._go_on(name, line, healed.publications)
+                self._counts.healed += line.whole and not lost
+        except BrokerUnavailable:
+            await asyncio.sleep(0.1)
+        finally:
+            self._healing.discard(name)
+        if self.up and self._lines.get(name) is line:
+            self._go_on(name, line, ())
+
+    def _tell_missed(self, name: bytes, missed: int | None) -> None:
+        if missed != 0:
+            self._counts.missed += missed or 1
+            self._missed(name, missed if self._broker.traits.dense else None)

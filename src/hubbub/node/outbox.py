@@ -1,0 +1,206 @@
+"""The outbox: publications that wait for the broker, put in from any thread, and what became of them.
+
+Putting never waits for the broker; where the outbox is full, a plain thread may wait for room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from threading import Condition, RLock
+from typing import Any
+
+from hubbub.brokers import Outgoing, Published
+from hubbub.errors import BrokerUnavailable, HubbubError, Overloaded
+
+__all__ = ["Outbox", "Ticket"]
+
+BATCH = 4096  # publications that are appended at once
+BATCH_SIZE = 4 * 1024 * 1024  # bytes of the same
+
+Result = Published | Exception
+
+
+class Ticket:
+    """What became of one publication: await it on any event loop, or wait for it on a plain thread, or neither.
+
+    Giving up the wait takes nothing back.
+    """
+
+    __slots__ = ("_callbacks", "_lock", "_result")
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._result: Result | None = None
+        self._callbacks: list[Callable[[], object]] | None = []
+
+    @property
+    def done(self) -> bool:
+        return self._callbacks is None
+
+    def resolve(self, result: Result) -> None:
+        with self._lock:
+            callbacks, self._callbacks = self._callbacks, None
+            if callbacks is None:
+                return
+            self._result = result
+        for callback in callbacks:
+            callback()
+
+    def wait(self, timeout: float | None = None) -> Published:
+        """Wait so many seconds; None: for ever.
+
+        Raises:
+            BrokerUnavailable: it was not appended, or nobody knows; the latter after `timeout` as well.
+        """
+        arrived = Condition()
+
+        def arrive() -> None:
+            with arrived:
+                arrived.notify()
+
+        with arrived:
+            if self._watch(arrive):
+                arrived.wait(timeout)
+        return self._told(timeout)
+
+    def __await__(self) -> Generator[Any, None, Published]:
+        if not self.done:
+            loop = asyncio.get_running_loop()
+            waiting = loop.create_future()
+
+            def arrive() -> None:
+                if not waiting.done():
+                    waiting.set_result(None)
+
+            def from_elsewhere() -> None:
+                with suppress(RuntimeError):  # nobody waits any more: the loop is closed
+                    loop.call_soon_threadsafe(arrive)
+
+            if self._watch(from_elsewhere):
+                yield from waiting
+        return self._told(None)
+
+    def _watch(self, callback: Callable[[], object]) -> bool:
+        with self._lock:
+            if self._callbacks is None:
+                return False
+            self._callbacks.append(callback)
+            return True
+
+    def _told(self, timeout: float | None) -> Published:
+        if self._result is None:
+            raise BrokerUnavailable(f"the broker did not answer within {timeout:g} s", "unknown")
+        if isinstance(self._result, Exception):
+            raise self._result
+        return self._result
+
+
+class _Waiting:
+    __slots__ = ("outgoing", "since", "ticket")
+
+    def __init__(self, outgoing: Outgoing, ticket: Ticket | None, since: float) -> None:
+        self.outgoing = outgoing
+        self.ticket = ticket
+        self.since = since
+
+
+class Outbox:
+    """Bounded by number and size.
+
+    Args:
+        filled: called when it is no longer empty, on the thread that put something in.
+        failed: called with each publication that will not be appended.
+    """
+
+    def __init__(
+        self, most: int, most_size: int, filled: Callable[[], None], failed: Callable[[Outgoing], None]
+    ) -> None:
+        self._most = most
+        self._most_size = most_size
+        self._filled = filled
+        self._failed = failed
+        self._room = Condition()
+        self._waiting: deque[_Waiting] = deque()
+        self.size: int = 0  # bytes, those that are being appended included
+        self.in_flight: list[_Waiting] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self.in_flight)
+
+    def put(self, outgoing: Outgoing, ticket: Ticket | None, timeout: float) -> None:
+        """Let it wait for the broker.
+
+        Args:
+            timeout: seconds to wait for room; 0: not at all.
+
+        Raises: Overloaded: there is no room.
+        """
+        size = len(outgoing.body) + 64
+        with self._room:
+            if not self._has_room(size):
+                self._wait_for_room(size, timeout)
+            empty = not self._waiting
+            self._waiting.append(_Waiting(outgoing, ticket, time.monotonic()))
+            self.size += size
+        if empty:
+            self._filled()
+
+    def _has_room(self, size: int) -> bool:
+        return len(self) < self._most and (not self.size or self.size + size <= self._most_size)
+
+    def _wait_for_room(self, size: int, timeout: float) -> None:
+        if not (timeout > 0 and self._room.wait_for(lambda: self._has_room(size), timeout)):
+            advice = f"waited {timeout:g} s for room" if timeout > 0 else "await a moment and try again"
+            raise Overloaded(
+                f"{len(self)} publications of {self.size} bytes wait for the broker"
+                f" (Limits.max_outbox, Limits.max_outbox_size): {advice}"
+            )
+
+    def take(self) -> list[Outgoing]:
+        """The next batch, which is in flight until `settle` or `put_back`."""
+        assert not self.in_flight
+        batch, size = self.in_flight, 0
+        with self._room:
+            while self._waiting and len(batch) < BATCH and size < BATCH_SIZE:
+                batch.append(self._waiting.popleft())
+                size += len(batch[-1].outgoing.body)
+        return [waiting.outgoing for waiting in batch]
+
+    def settle(self, results: Sequence[Result] | Exception) -> None:
+        """What became of the batch in flight: of each, or of all."""
+        batch, self.in_flight = self.in_flight, []
+        self._let_go(batch)
+        for at, waiting in enumerate(batch):
+            self._tell(waiting, results if isinstance(results, Exception) else results[at])
+
+    def put_back(self) -> None:
+        """The batch in flight was not sent: it is the next one again."""
+        with self._room:
+            self._waiting.extendleft(reversed(self.in_flight))
+            self.in_flight = []
+
+    def fail_those_before(self, then: float, error: HubbubError) -> int:
+        """Give up what has waited since before that moment, of the monotonic clock. Returns how many."""
+        late: list[_Waiting] = []
+        with self._room:
+            while self._waiting and self._waiting[0].since <= then:
+                late.append(self._waiting.popleft())
+        self._let_go(late)
+        for waiting in late:
+            self._tell(waiting, error)
+        return len(late)
+
+    def _let_go(self, batch: Sequence[_Waiting]) -> None:
+        with self._room:
+            self.size -= sum(len(waiting.outgoing.body) + 64 for waiting in batch)
+            self._room.notify_all()
+
+    def _tell(self, waiting: _Waiting, result: Result) -> None:
+        if isinstance(result, Exception):
+            self._failed(waiting.outgoing)
+        if waiting.ticket is not None:
+            waiting.ticket.resolve(result)

@@ -1,0 +1,233 @@
+"""One stay of a node on an event loop: with one broker, from its start to its end. What the broker tells comes here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from hubbub.brokers import Broker, Outgoing, Publication
+from hubbub.errors import BrokerUnavailable
+from hubbub.limits import Limits
+from hubbub.logs import PeerLog, logger
+from hubbub.node.colleagues import HEARTBEAT, Colleagues
+from hubbub.node.lines import Lines
+from hubbub.node.outbox import Outbox
+from hubbub.node.statistics import Counts
+from hubbub.node.wishes import Wishes
+from hubbub.supervision import supervise
+
+__all__ = ["Receiver", "Stay"]
+
+LOOKED_AFTER = 30.0  # seconds between two looks at where the channels stand
+FAREWELL = 2.0  # seconds for what waits in the outbox at the end
+
+
+class Receiver(Protocol):
+    """Whom a node serves: plain functions, on its event loop."""
+
+    def deliver(self, name: bytes, publications: Sequence[Publication]) -> None:
+        """These follow in that channel."""
+
+    def missed(self, name: bytes, count: int | None) -> None:
+        """So many publications of it are lost for this process; None: nobody knows how many."""
+
+    def failed(self, outgoing: Outgoing) -> None:
+        """That publication was accepted, and will not be appended, or nobody knows."""
+
+    def answer(self, question: str, content: Any) -> Any:
+        """What this node answers to a survey; JSON's types."""
+
+
+class Stay:
+    """Made and used on the event loop.
+
+    Args:
+        moved: called when there is a link, or none any more: whether, and why.
+    """
+
+    def __init__(
+        self, node: bytes, broker: Broker, receiver: Receiver, outbox: Outbox, wishes: Wishes, counts: Counts,
+        limits: Limits, keeps: Callable[[bytes], bool], moved: Callable[[bool, str], None],
+    ) -> None:  # fmt: skip
+        self._node = node
+        self.broker: Broker = broker
+        self._receiver = receiver
+        self._outbox = outbox
+        self._counts = counts
+        self._limits = limits
+        self._moved = moved
+        self._log = PeerLog(limits.max_log_rate)
+        self._filled = asyncio.Event()
+        self._others: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._up = False
+        self._reason = ""
+        self._beaten = 0.0
+        self._looked = 0.0
+        self.colleagues: Colleagues = Colleagues(node, broker.control, self._lose, receiver.answer, self._log)
+        self.lines: Lines = Lines(broker, wishes, counts, keeps, self._deliver, receiver.missed, self._begin)
+
+    def rouse(self) -> None:
+        """Something is in the outbox, or wanted."""
+        self._filled.set()
+        self.lines.changed.set()
+
+    async def live(self, enough: asyncio.Event, moves: Callable[[], bool]) -> None:
+        """Until it is enough.
+
+        Args:
+            moves: whether the node then goes on elsewhere, and takes along what waits.
+        """
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                await self.broker.start(self._node, self)
+                work = {
+                    "publishing to the broker": self._publish,
+                    "subscribing at the broker": self.lines.keep_up,
+                    "the node's heartbeat": self._beat,
+                }
+                for name, run in work.items():
+                    self._begin(supervise(name, run))
+                self.rouse()
+                await enough.wait()
+                until = time.monotonic() + FAREWELL
+                while self._outbox.in_flight and self._up and time.monotonic() < until:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+                for task in self._others:
+                    task.cancel()
+        finally:
+            await self._say_farewell(moves())
+
+    async def _say_farewell(self, moves: bool) -> None:
+        """Give the broker what waits."""
+        up, self._up, outbox = self._up, False, self._outbox
+        unknown = BrokerUnavailable("the node has ended", "unknown")
+        try:
+            if outbox.in_flight:
+                outbox.settle(unknown)
+            async with asyncio.timeout(FAREWELL):
+                while up and not moves and (batch := outbox.take()):
+                    self._settle(await self.broker.append(batch))
+                if up:
+                    await self.colleagues.leave()
+        except Exception as error:
+            if outbox.in_flight:
+                outbox.settle(error if isinstance(error, BrokerUnavailable) else unknown)
+        finally:
+            if not moves:
+                outbox.fail_those_before(time.monotonic(), BrokerUnavailable(f"the node has ended: {self._reason}"))
+            await self.broker.close()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None
+        task = self._group.create_task(_guarded(work))
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+
+    async def _publish(self) -> None:
+        """Append what waits, batch after batch: what comes meanwhile is the next one."""
+        outbox = self._outbox
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._up and (batch := outbox.take()):
+                try:
+                    await self.lines.joined(batch)
+                    self._settle(await self.broker.append(batch))
+                except BrokerUnavailable as error:
+                    if error.outcome == "unsent":
+                        outbox.put_back()
+                        await asyncio.sleep(0.05)
+                        continue
+                    self._counts.unknown += len(batch)
+                    outbox.settle(error)
+                except Exception as error:
+                    outbox.settle(error)
+                    raise
+
+    def _settle(self, results: Sequence[Any]) -> None:
+        self._counts.published += sum(not isinstance(result, Exception) for result in results)
+        self._outbox.settle(results)
+
+    async def _beat(self) -> None:
+        """Say that this node lives, and look after what happens when nothing happens."""
+        while True:
+            await asyncio.sleep(HEARTBEAT / 5)
+            now = time.monotonic()
+            if not self._up:
+                self._give_up_late(now)
+                continue
+            with suppress(BrokerUnavailable):
+                if now - self._beaten >= HEARTBEAT:
+                    self._beaten = now
+                    await self.colleagues.beat()
+                if self.colleagues.deaf:
+                    self._counts.resets += 1
+                    await self.broker.reset("a heartbeat was sent, and did not come back")
+                if now - self._looked >= LOOKED_AFTER:
+                    self._looked = now
+                    await self.lines.look_after()
+
+    def _give_up_late(self, now: float) -> None:
+        timeout = self._limits.broker_timeout
+        late = BrokerUnavailable(f"there was no link to the broker for {timeout:g} s: {self._reason}")
+        if given_up := self._outbox.fail_those_before(now - timeout, late):
+            self._log.write(30, "%d publications were given up: %s", given_up, str(late))
+
+    def _deliver(self, name: bytes, publications: Sequence[Publication]) -> None:
+        try:
+            self._receiver.deliver(name, publications)
+        except Exception as error:
+            self._log.failure("a publication could not be delivered", error)
+
+    def _lose(self, node: bytes) -> None:
+        async def evict() -> None:
+            await self.broker.evict(node)
+
+        self._begin(evict())
+
+    # Events of the broker
+
+    def publications(self, channel: bytes, batch: Sequence[Publication]) -> None:
+        """These came."""
+        self.lines.take(channel, batch)
+
+    def control(self, node: bytes, data: bytes) -> None:
+        """A message between nodes came."""
+        self.colleagues.hear(node, data)
+
+    def gone(self, node: bytes) -> None:
+        """That node has ended, says the broker."""
+        self.colleagues.lose(node)
+
+    def gap(self, channels: Sequence[bytes] | None) -> None:
+        """Something may be missing."""
+        self.lines.hold(channels)
+
+    def state(self, up: bool, reason: str) -> None:
+        """There is a link, or none any more."""
+        was_up, self._up, self._reason = self._up, up, reason
+        self.lines.go_down()
+        if up:
+            self._counts.links += 1
+            self._beaten, self._looked = 0.0, time.monotonic()
+            self.lines.up = True
+            logger.info("there is a link to the broker: %s", reason)
+            self._begin(self.colleagues.greet())
+        elif was_up:
+            logger.warning("the link to the broker broke: %s", reason)
+        self._moved(up, reason)
+        self.rouse()
+
+
+async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+    """One failure ends that piece of work alone."""
+    try:
+        await work
+    except BrokerUnavailable:  # when there is a link again, all is looked at again
+        pass
+    except Exception:
+        logger.exception("a piece of the node's work failed")
