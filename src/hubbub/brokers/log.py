@@ -31,7 +31,7 @@ def new_epoch() -> str:
 class Log:
     """One channel. `now` is in seconds, of a clock that never goes back."""
 
-    __slots__ = ("_kept_until", "_keys", "_publications", "epoch", "lives_until", "top", "version", "version_epoch")
+    __slots__ = ("_keys", "_publications", "epoch", "kept_until", "lives_until", "top", "version", "version_epoch")
 
     def __init__(self, epoch: str, now: float, position_ttl: float = NUMBERS_TTL) -> None:
         self.epoch: str = epoch
@@ -40,7 +40,7 @@ class Log:
         self.version_epoch: str = ""
         self.lives_until: float = now + position_ttl  # then the position is forgotten
         self._publications: deque[Publication] = deque()
-        self._kept_until = 0.0
+        self.kept_until = 0.0
         self._keys: dict[str, tuple[float, Published]] | None = None  # in the order in which they expire
 
     @property
@@ -59,11 +59,10 @@ class Log:
         if new.version:
             self.version, self.version_epoch = new.version, new.version_epoch or self.version_epoch
         if new.key:
-            self._keys = self._keys or {}
-            self._keys[new.key] = (now + KEY_TTL, Published(self.top, self.epoch))
+            self._remember(new.key, Published(self.top, self.epoch), now)
         self._keep(publication, new.history, now)
         lasts = position_ttl or (NUMBERS_TTL if new.history is None else max(POSITION_TTL, new.history.ttl))
-        self.lives_until = max(self.lives_until, now + lasts, self._kept_until)
+        self.lives_until = max(self.lives_until, now + lasts, self.kept_until)
         return publication
 
     def _first(self, key: str, now: float) -> Published | None:
@@ -75,23 +74,27 @@ class Log:
             del keys[oldest]
         return keys[key][1] if keys and key in keys else None
 
+    def _remember(self, key: str, published: Published, now: float) -> None:
+        self._keys = self._keys or {}
+        self._keys[key] = (now + KEY_TTL, published)
+
     def _is_older(self, version: int, epoch: str) -> bool:
         return version <= self.version and epoch in ("", self.version_epoch)
 
     def _keep(self, publication: Publication, history: History | None, now: float) -> None:
-        if self._publications and self._kept_until <= now:
+        if self._publications and self.kept_until <= now:
             self._publications.clear()
         if history is None:  # what was kept would have a hole behind it
             self._publications.clear()
             return
         self._publications.append(publication)
-        self._kept_until = now + history.ttl
+        self.kept_until = now + history.ttl
         while len(self._publications) > history.size:
             self._publications.popleft()
 
     def page(self, since: Position | None, limit: int | None, reverse: bool, now: float) -> Page:
         """What is kept, behind `since`, or before it in reverse."""
-        if self._kept_until <= now:
+        if self.kept_until <= now:
             self._publications.clear()
         kept, top = self._publications, self.position
         known = since is None or (since.epoch == self.epoch and since.offset <= self.top)

@@ -7,7 +7,7 @@ happens at once, on the event loop of the node that asks, so all nodes of an eng
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import islice
 
@@ -86,22 +86,39 @@ class Engine:
         self._expiring: list[tuple[float, bytes]] = []  # a heap, with one entry for each log
         self._interest: dict[bytes, dict[MemoryBroker, None]] = {}
 
-    def append(self, batch: Iterable[Outgoing]) -> list[Published | Exception]:
-        now = time.monotonic()
+    def close(self) -> None:
+        """Nothing is appended any more."""
+
+    def append(self, batch: Sequence[Outgoing]) -> list[Published | Exception]:
+        """Append these, and hand each to the brokers that are interested in its channel."""
+        now = self.now()
         self._expire(now)
+        results, pending = self._order(batch, now)
+        self._hand_over(pending)
+        return results
+
+    def _order(
+        self, batch: Sequence[Outgoing], now: float
+    ) -> tuple[list[Published | Exception], dict[bytes, list[Publication]]]:
         results: list[Published | Exception] = []
         pending: dict[bytes, list[Publication]] = {}
         for new in batch:
-            log = self._logs.get(new.channel) or self.log(new.channel, now)
+            log = self.log(new.channel, now)
             done = log.append(new, now, self._position_ttl)
             if isinstance(done, Publication):
                 pending.setdefault(new.channel, []).append(done)
                 done = Published(done.offset, done.epoch)
             results.append(done)
+        return results, pending
+
+    def _hand_over(self, pending: dict[bytes, list[Publication]]) -> None:
         for channel, publications in pending.items():
             for broker in tuple(self._interest.get(channel, ())):
                 broker.events.publications(channel, publications)
-        return results
+
+    def now(self) -> float:
+        """In seconds, of the clock that times to live are measured by."""
+        return time.monotonic()
 
     def log(self, channel: bytes, now: float) -> Log:
         """The channel's log, made when there is none."""
@@ -112,18 +129,21 @@ class Engine:
         return log
 
     def position(self, channel: bytes) -> Position | None:
-        self._expire(time.monotonic())
+        self._expire(self.now())
         log = self._logs.get(channel)
         return None if log is None else log.position
 
     def page(self, channel: bytes, since: Position | None, limit: int | None, reverse: bool) -> Page:
-        now = time.monotonic()
+        now = self.now()
         self._expire(now)
         return self.log(channel, now).page(since, limit, reverse, now)
 
     def forget(self, channel: bytes) -> None:
-        if (log := self._logs.get(channel)) is not None:
-            log.forget()
+        self.log(channel, self.now()).forget()
+
+    def check(self) -> list[Check]:
+        """What there is to say of it."""
+        return [Check("history", "in memory: it ends with this process")]
 
     def subscribe(self, broker: MemoryBroker, channel: bytes) -> None:
         self._interest.setdefault(channel, {})[broker] = None
@@ -223,4 +243,4 @@ class MemoryBroker(Broker):
                 broker.events.control(self._node, data)
 
     async def check(self) -> Sequence[Check]:
-        return [Check("engine", "in this process: no other process is reached")]
+        return self.engine.check()

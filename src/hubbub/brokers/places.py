@@ -1,0 +1,66 @@
+"""Where the relays of a machine have their sockets, and who may be there: the user alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import stat
+import struct
+import tempfile
+from pathlib import Path
+
+from hubbub.errors import Misuse
+
+__all__ = ["folder", "is_own", "place_beside", "place_of"]
+
+LONGEST = 100  # bytes of a socket's path, with room for what is added to it; the kernel takes 107
+
+
+def folder() -> Path:
+    """The user's own folder for sockets, made if need be.
+
+    Raises: Misuse: somebody else's stands there, or others may enter it.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    place = Path(runtime, "hubbub") if runtime else Path(tempfile.gettempdir(), f"hubbub-{os.getuid()}")
+    try:
+        place.mkdir(mode=0o700, exist_ok=True)
+        found = place.lstat()
+    except OSError as error:
+        raise Misuse(f"no folder for the sockets of local: {error}; name a path: local:/some/where.sock") from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise Misuse(
+            f"{place} is not this user's own folder with mode 0700, and whoever may enter it could listen:"
+            " remove it, or name a path: local:/some/where.sock"
+        )
+    return place
+
+
+def place_of(name: str) -> Path:
+    """The path of a relay's socket: an absolute one as it is; else a name within the user's own folder."""
+    if name.startswith("/"):
+        path = Path(name)
+        if len(os.fsencode(path)) > LONGEST:
+            raise Misuse(f"the path of a socket has at most {LONGEST} bytes: {path}")
+        if not path.parent.is_dir():
+            raise Misuse(f"there is no folder {path.parent} for the socket {path.name}")
+        return path
+    if "/" in name or len(os.fsencode(name)) > 40:
+        raise Misuse(f"local: takes an absolute path, or a short name without slashes, not {name!r}")
+    return folder() / f"{name or 'default'}.sock"
+
+
+def place_beside(path: str) -> Path:
+    """Where the relay that owns that file has its socket."""
+    real = os.path.realpath(path)
+    return folder() / f"{hashlib.sha256(os.fsencode(real)).hexdigest()[:24]}.sock"
+
+
+def is_own(connection: socket.socket) -> bool:
+    """Whether the process at the other end is the user's own, or root's."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True  # there the folder's mode has to do
+    size = struct.calcsize("3i")
+    _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return user in (os.getuid(), 0)

@@ -1,0 +1,280 @@
+"""A relay: the process that joins the others of its machine. `python -m hubbub.brokers.relay SOCKET`
+
+The first node that finds none starts one. It has the socket's lock for as long as it lives, so there is one for each
+path; it ends some seconds after its last node has gone. Killed, it is followed by the next one, which some node starts.
+It belongs to no worker, so workers come and go without it.
+
+In it is an engine in memory, or one that keeps a SQLite file. What one turn of its event loop brings is appended
+together, and what a turn brings for a node leaves in one write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hubbub.brokers import messages as m
+from hubbub.brokers.contract import Outgoing, Publication, Published
+from hubbub.brokers.memory import Engine, MemoryBroker
+from hubbub.brokers.places import is_own, place_of
+from hubbub.logs import logger, on_stderr
+
+__all__ = ["Relay", "main", "serve"]
+
+BACKLOG = 16 * 1024 * 1024  # bytes that wait for one node, beside one message; a node that reads nothing is cut
+LINGER = 3.0  # seconds without a node until it ends
+
+
+class Relay:
+    """The engine and the links to its nodes."""
+
+    def __init__(self, engine: Engine, idle: Callable[[], None]) -> None:
+        self.engine = engine
+        self._idle = idle
+        self.links: set[Link] = set()
+        self._waiting: list[tuple[Link, int, list[m.Packed]]] = []
+        self._told: tuple[Any, bytes] = (None, b"")
+
+    def append(self, link: Link, number: int, batch: list[m.Packed]) -> None:
+        """Together with what else comes in this turn."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._append)
+        self._waiting.append((link, number, batch))
+
+    def _append(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        everything: list[Outgoing] = []
+        wrong: dict[int, str] = {}
+        for at, (_, _, batch) in enumerate(waiting):
+            try:
+                everything += [one.opened() for one in batch]
+            except ValueError as error:
+                wrong[at] = str(error)
+        results = iter(self.engine.append(everything))
+        for at, (link, number, batch) in enumerate(waiting):
+            if at in wrong:
+                link.answer(number, m.Refused(wrong[at]))
+                continue
+            own = [next(results) for _ in batch]
+            failures = [str(result) for result in own if isinstance(result, Exception)]
+            told = [result if isinstance(result, Published) else None for result in own]
+            link.answer(number, m.Appended(told, failures[0] if failures else ""))
+
+    def told(self, channel: bytes, batch: Sequence[Publication]) -> bytes:
+        """The message that tells these publications: the same bytes for every node."""
+        if self._told[0] is not batch:
+            self._told = (batch, m.framed(m.Told(channel, list(batch))))
+        return self._told[1]
+
+    def leave(self, link: Link) -> None:
+        self.links.discard(link)
+        if not self.links:
+            self._idle()
+
+
+class Link(asyncio.Protocol):
+    """One node's connection. To the engine it is what the events of that node's broker go to."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._broker = MemoryBroker(relay.engine)
+        self._node = b""
+        self._buffer = bytearray()
+        self._out: list[bytes] = []
+        self._work: set[asyncio.Task[None]] = set()
+        self._gone = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A process has come."""
+        self.transport = cast("asyncio.Transport", transport)
+        if not is_own(transport.get_extra_info("socket")):
+            logger.warning("a process of another user was refused")
+            self.transport.abort()
+        self._relay.links.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has gone."""
+        self._gone = True
+        self._begin(self._broker.close())
+        self._relay.leave(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came apart."""
+        self._buffer += data
+        try:
+            for message in m.cut(self._buffer):
+                self._take(m.request_from(message))
+        except Exception as error:
+            logger.warning("a node was cut, for it said something that is not understood: %s", error)
+            self.transport.abort()
+
+    def _take(self, request: Any) -> None:
+        if isinstance(request, m.Hello):
+            if self._node or request.version != m.VERSION:
+                raise ValueError(f"a node of version {request.version}: this relay is of version {m.VERSION}")
+            self._node = request.node
+            self.write(m.framed(m.Welcome(m.VERSION, os.getpid())))
+            self._begin(self._broker.start(request.node, self))
+        elif not self._node:
+            raise ValueError("no hello")
+        elif isinstance(request.ask, m.Append):
+            self._relay.append(self, request.number, request.ask.batch)
+        else:
+            self._begin(self._answer(request.number, request.ask))
+
+    async def _answer(self, number: int, ask: m.Ask) -> None:
+        broker = self._broker
+        answer: m.Answer = m.Done()
+        match ask:
+            case m.Subscribe(channels):
+                answer = m.Stand(list(await broker.subscribe(channels)))
+            case m.Unsubscribe(channels):
+                await broker.unsubscribe(channels)
+            case m.Positions(channels):
+                answer = m.Stand(list(await broker.positions(channels)))
+            case m.Read(channel, since, limit, reverse):
+                answer = m.Found(await broker.history(channel, since, limit, reverse))
+            case m.Forget(channel):
+                await broker.forget(channel)
+            case m.Present(changes):
+                await broker.present(changes)
+            case m.Who(channel, limit):
+                answer = m.Here(await broker.presence(channel, limit))
+            case m.Evict(node):
+                answer = m.Dropped(list(await broker.evict(node)))
+            case m.Control(data, node):
+                await broker.control(data, node)
+            case _:
+                answer = m.Checked([(c.name, c.value, c.advice, c.fatal) for c in await broker.check()])
+        self.answer(number, answer)
+
+    def _begin(self, work: Any) -> None:
+        """Of an engine in this process nothing waits: so each is over at once, and in order."""
+        try:
+            work.send(None)
+        except StopIteration:
+            return
+        raise RuntimeError("an engine waited")
+
+    def answer(self, number: int, answer: m.Answer) -> None:
+        self.write(m.framed(m.Answered(number, answer)))
+
+    def write(self, data: bytes) -> None:
+        """At the end of this turn."""
+        if self._gone:
+            return
+        if not self._out:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._out.append(data)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        waiting = self.transport.get_write_buffer_size()
+        if waiting > BACKLOG:
+            logger.warning("a node was cut, for it has read nothing of %d bytes", waiting)
+            self.transport.abort()
+        elif not self._gone:
+            self.transport.write(b"".join(out))
+
+    # Events of its broker
+
+    def publications(self, channel: bytes, batch: Sequence[Publication]) -> None:
+        """Tell the node."""
+        self.write(self._relay.told(channel, batch))
+
+    def control(self, node: bytes, data: bytes) -> None:
+        """Tell the node."""
+        self.write(m.framed(m.Controlled(node, data)))
+
+    def gone(self, node: bytes) -> None:
+        """Tell the node."""
+        self.write(m.framed(m.Gone(node)))
+
+    def gap(self, channels: Sequence[bytes] | None) -> None:
+        """Within a process nothing is lost."""
+
+    def state(self, up: bool, reason: str) -> None:
+        """The node knows by its welcome."""
+
+
+def lock(path: Path) -> int | None:
+    """The lock of that socket, as a descriptor that is to stay open; None: another relay has it."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+async def serve(path: Path, engine: Engine, linger: float = LINGER) -> None:
+    """Until there has been no node for so long, or a signal comes. The socket's lock is the caller's."""
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    timer: asyncio.TimerHandle | None = None
+
+    def idle() -> None:
+        nonlocal timer
+        if timer is not None:
+            timer.cancel()
+        timer = loop.call_later(linger, lambda: None if relay.links else over.set())
+
+    relay = Relay(engine, idle)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, over.set)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    before = os.umask(0o177)
+    try:
+        server = await loop.create_unix_server(lambda: Link(relay), str(fresh))
+    finally:
+        os.umask(before)
+    fresh.rename(path)  # whoever finds a socket there finds one that listens
+    idle()
+    logger.debug("relaying at %s", path)
+    await over.wait()
+    path.unlink(missing_ok=True)  # noqa: ASYNC240
+    server.close()
+    for link in list(relay.links):
+        link.transport.close()
+    await asyncio.sleep(0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns: 0; also when another relay is there already."""
+    parser = argparse.ArgumentParser(prog="hubbub relay", description="Join the processes of this machine.")
+    parser.add_argument("socket", help="its path, or a name within the user's own folder")
+    parser.add_argument("--sqlite", metavar="FILE", default="", help="keep histories there")
+    parser.add_argument("--synchronous", default="normal", help="of SQLite: full, normal or off")
+    parser.add_argument("--linger", type=float, default=LINGER, metavar="SECONDS",
+                        help="end when there has been no process for so long; inf: never")  # fmt: skip
+    given = parser.parse_args(arguments)
+    path = place_of(given.socket)
+    held = lock(path)
+    if held is None:
+        return 0
+    with on_stderr():
+        engine = Engine()
+        if given.sqlite:
+            from hubbub.brokers.store import SqliteEngine
+
+            engine = SqliteEngine(given.sqlite, given.synchronous)
+        try:
+            asyncio.run(serve(path, engine, given.linger))
+        finally:
+            engine.close()
+    os.close(held)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
