@@ -4,19 +4,24 @@ Start with `Handler`, `Hub` and `run`; `serve` embeds a server in a program's ow
 channels into FastAPI, Starlette, Django and any other ASGI application.
 """
 
-from hubbub.errors import Disconnected, HubbubError, LimitReached, Misuse, Overloaded, Reject
+from hubbub.brokers import History, Published
+from hubbub.errors import BrokerUnavailable, Disconnected, HubbubError, LimitReached, Misuse, Overloaded, Reject
 from hubbub.hub import Hub, Member, Overflow, Statistics
 from hubbub.limits import Limits
+from hubbub.node import BrokerStatistics, Ticket
 from hubbub.server import Cause, Closed, Handler, Server, ServerStatistics, Socket, run, serve
 from hubbub.wire import Deflate, Frame, Request, binary, text
 
 __all__ = [
+    "BrokerStatistics",
+    "BrokerUnavailable",
     "Cause",
     "Closed",
     "Deflate",
     "Disconnected",
     "Frame",
     "Handler",
+    "History",
     "Hub",
     "HubbubError",
     "LimitReached",
@@ -25,12 +30,14 @@ __all__ = [
     "Misuse",
     "Overflow",
     "Overloaded",
+    "Published",
     "Reject",
     "Request",
     "Server",
     "ServerStatistics",
     "Socket",
     "Statistics",
+    "Ticket",
     "binary",
     "run",
     "serve",

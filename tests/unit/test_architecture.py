@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo": {"", "asgi", "supervision"},
     "cli": {"", "arguments", "errors", "asgi", "hub", "server", "native", "load", "logs", "demo"},
     "__main__": {"errors", "cli"},
-    "": {"errors", "hub", "limits", "server", "wire"},
+    "": {"brokers", "errors", "hub", "limits", "node", "server", "wire"},
 }
 # What the bindings of compiled parts may import: `wire` chooses between twins, so they see only leaves of it.
 ALLOWED_IN_BINDINGS = {"hubbub.errors", "hubbub.lock", "hubbub.wire.deflate", "hubbub.wire.received"}

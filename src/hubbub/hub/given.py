@@ -11,6 +11,8 @@ from hubbub.hub.outlet import OUTLETS, AnyOutlet
 
 __all__ = ["cores", "name_size", "outlet_of", "outlets_of"]
 
+NOBODY: frozenset[AnyOutlet] = frozenset()
+
 
 def cores() -> int:
     """Cores that this process may use, and so the writers of a hub unless it is told otherwise."""
@@ -36,7 +38,9 @@ def outlet_of(socket: Any) -> AnyOutlet:
 
 
 def outlets_of(exclude: Any) -> frozenset[AnyOutlet]:
-    """Of one Socket or several."""
+    """Of one Socket or several; None: of nobody."""
+    if exclude is None:
+        return NOBODY
     alone = hasattr(exclude, "outlet") or not hasattr(exclude, "__iter__")
     sockets: Iterable[Any] = (exclude,) if alone else exclude
     return frozenset(outlet_of(socket) for socket in sockets)

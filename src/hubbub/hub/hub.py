@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Hub"]
 
-_NOBODY: frozenset[AnyOutlet] = frozenset()
 _usual: Callable[..., int | None] = (lambda *_: None) if fanout is None else fanout.broadcast
 
 
@@ -102,9 +101,7 @@ class Hub:
         self.reach: Reach | None = None
         if broker := os.environ.get("HUBBUB_BROKER", "") if broker is None else broker:
             instance("history", history, History, "a hubbub.History")
-            self.reach = Reach(
-                broker, history, self.limits, self._hand_out, self.count, self.counters.drops, missed
-            )  # fmt: skip
+            self.reach = Reach(broker, history, self.limits, self._hand_out, self.count, self.counters.drops, missed)
 
     def __repr__(self) -> str:
         return f"<Hub: {self._channels.count} channels, {self._memberships} memberships>"
@@ -206,26 +203,24 @@ class Hub:
             exclude: a socket, or several, that are not to get it.
             timeout: on a plain thread, how long to wait for room in a full mailbox, in seconds.
 
-        With a broker it goes to the members in all processes, and is delivered, to those in this one as well, when it
-        comes back from the broker, which puts it into one order with all others.
+        With a broker it goes to the members in all processes, when it comes back from the broker, in one order for all.
 
         Returns: how many members it was handed to; with a broker, how many the channel has in this process.
         Raises:
             Overloaded: the mailbox, or with a broker the outbox, is full: at once on a thread that runs an event loop,
                 which is never blocked, and after `timeout` elsewhere. Nobody gets the message then.
-            BrokerUnavailable: there has been no link for `Limits.broker_timeout`: at once, or after `timeout`, likewise.
+            BrokerUnavailable: there has been no link for `Limits.broker_timeout`: likewise.
             TypeError: with a broker, a channel that is not a str, bytes, an int, or a tuple of them.
         """
         if self.reach is not None:
             return self._broadcast_everywhere(channel, message, exclude, timeout)
         if exclude is None and (handed := _usual(self._channels.newest, channel, message)) is not None:
             return handed
-        excluded = _NOBODY if exclude is None else outlets_of(exclude)
-        return self._broadcast(channel, frame(message), excluded, timeout)
+        return self._broadcast(channel, frame(message), outlets_of(exclude), timeout)
 
     def _broadcast_everywhere(self, channel: Hashable, message: Any, exclude: Any, timeout: float) -> int:
         assert self.reach is not None
-        excluded = _NOBODY if exclude is None else outlets_of(exclude)
+        excluded = outlets_of(exclude)
         self.reach.publish(channel, frame(message), excluded, 0 if inside() or on_event_loop() else timeout)
         known = self._channels.find(channel)
         return 0 if known is None else known.count - known.count_among(excluded)
@@ -296,25 +291,19 @@ class Hub:
         if self.reach is None:
             raise Misuse("what becomes of a message is the broker's to say, and this hub has none: use broadcast")
         ticket = Ticket()
-        excluded = _NOBODY if exclude is None else outlets_of(exclude)
+        excluded = outlets_of(exclude)
         self.reach.publish(channel, frame(message), excluded, 0, ticket, key)
         return ticket
 
     async def count_everywhere(self, channel: Hashable, *, timeout: float = 2.0) -> int:  # noqa: ASYNC109
-        """How many members the channel has in all processes that share the broker.
-
-        Args:
-            timeout: seconds within which each process has to answer.
+        """How many members the channel has in all processes that share the broker; they have so many seconds to answer.
 
         Raises: BrokerUnavailable: there is no link, or some did not answer: it says which, and what the others have.
         """
         return self.count(channel) if self.reach is None else await self.reach.count_everywhere(channel, timeout)
 
     async def close(self) -> None:
-        """Give the broker what waits for it, and leave it. Nothing can be broadcast afterwards.
-
-        A hub without a broker has nothing to close. At the end of a program it is done by itself.
-        """
+        """Give the broker what waits for it, and leave it, as the end of the program does. Nothing can be broadcast then."""
         if self.reach is not None:
             await asyncio.to_thread(self.reach.node.close)
 

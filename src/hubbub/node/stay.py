@@ -82,7 +82,8 @@ class Stay:
             moves: whether the node then goes on elsewhere, and takes along what waits.
         """
         try:
-            async with asyncio.TaskGroup() as self._group:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
                 await self.broker.start(self._node, self)
                 work = {
                     "publishing to the broker": self._publish,
@@ -99,6 +100,7 @@ class Stay:
                 for task in self._others:
                     task.cancel()
         finally:
+            self._group = None
             await self._say_farewell(moves())
 
     async def _say_farewell(self, moves: bool) -> None:
@@ -122,7 +124,9 @@ class Stay:
             await self.broker.close()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._group is not None
+        if self._group is None:  # it is over
+            work.close()
+            return
         task = self._group.create_task(_guarded(work))
         self._others.add(task)
         task.add_done_callback(self._others.discard)

@@ -69,7 +69,7 @@ def run(
     Where the program has configured no logging, that of "hubbub" is shown on stderr meanwhile.
 
     Args:
-        workers: processes that share the port. Each has channels of its own, so a hub goes with one worker only.
+        workers: processes that share the port. With several of them a hub needs a broker, such as "local:".
         loop: "auto", "uvloop" or "asyncio".
         started: called when the server accepts connections.
 
@@ -89,8 +89,11 @@ def run(
         settings |= {"port": port, "uds": uds, "uds_mode": uds_mode, "sockets": sockets, "reuse_port": reuse_port}
         with on_stderr():
             return _run_one(serve(handler, **settings), factory, started, _at_once)
-    if hub is not None:
-        raise Misuse("a hub's channels live in one process: use workers=1 with a hub")
+    if hub is not None and not hub.spans_processes:
+        raise Misuse(
+            'without a broker a hub\'s channels live in one process: use workers=1, or Hub(broker="local:"), which joins'
+            " the processes of this machine"
+        )
     if uds is not None or sockets:
         raise Misuse("several workers share a TCP port: leave out uds and sockets")
     settings |= {"reuse_port": True}
