@@ -1,0 +1,254 @@
+"""One connection to a NATS server: who asks gets the answer, or hears that the link broke."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
+
+from hubbub.brokers.nats.address import Address, Server
+from hubbub.brokers.nats.wire import Garbled, Message, Other, Parser, connect, publish, status_of
+from hubbub.errors import BrokerUnavailable
+
+__all__ = ["Answer", "Link", "Question", "opened"]
+
+SILENCE = 4.0  # seconds without an answer, until the link is given up
+PINGED = 1.0  # seconds without a word, until the server is pinged
+
+
+class Question(NamedTuple):
+    """What is asked: a message that is answered."""
+
+    subject: bytes
+    body: bytes = b""
+    head: bytes = b""
+    many: bool = False
+    """Several answers come, the last one without a body."""
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    head: bytes
+    body: bytes
+
+    @property
+    def status(self) -> int:
+        return status_of(self.head) if self.head else 0
+
+
+class _Call:
+    """Questions that were asked in one go."""
+
+    __slots__ = ("answers", "done", "first", "heard", "missing")
+
+    def __init__(self, first: int, count: int, now: float) -> None:
+        self.first = first
+        self.missing = count
+        self.answers: list[list[Answer]] = [[] for _ in range(count)]
+        self.heard = now
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Link(asyncio.Protocol):
+    """Made by `opened`.
+
+    Args:
+        deliver: called with what comes for subscriptions, all of one read.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, deliver: Callable[[Sequence[Message]], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._deliver = deliver
+        self._parser = Parser()
+        self._inbox = b"_INBOX." + os.urandom(9).hex().encode() + b"."
+        self._number = 0
+        self._calls: dict[int, tuple[_Call, bool]] = {}
+        self._pongs: list[asyncio.Future[None]] = []
+        self._heard = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self.greeting: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self.info: dict[str, Any] = {}
+        self.lost = asyncio.Event()
+        self.over = False
+        self.why = "the server has closed the connection"
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        waiting: list[asyncio.Future[Any]] = [self.greeting, *self._pongs]
+        waiting += {id(call): call.done for call, _ in self._calls.values()}.values()
+        self._calls.clear()
+        for future in waiting:
+            if not future.done():
+                future.set_exception(BrokerUnavailable(self.why, "unknown"))
+                future.exception()  # nobody may be waiting
+        self.lost.set()
+
+    def give_up(self, why: str) -> None:
+        """Cut it."""
+        if not self.over:
+            self.why = why
+            self.transport.abort()
+
+    async def end(self) -> None:
+        """Close it, and wait until it is."""
+        self.why = "this node has closed it"
+        self.transport.close()
+        hangs = self._loop.call_later(1.0, self.transport.abort)
+        await self.lost.wait()
+        hangs.cancel()
+
+    def _watch(self) -> None:
+        """An answer that does not come, or a server that does not say a word, ends the link."""
+        now = self._loop.time()
+        late = min((call.heard for call, _ in self._calls.values()), default=now) if self._calls else now
+        if now - min(late, self._heard) > SILENCE:
+            return self.give_up(f"the server gave no answer for {SILENCE:g} s")
+        if now - self._heard > PINGED and self.info:
+            self.transport.write(b"PING\r\n")
+            self._pongs.append(self._loop.create_future())
+        self._timer = self._loop.call_later(PINGED / 2, self._watch)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        messages: list[Message] = []
+        inbox, length = self._inbox, len(self._inbox)
+        try:
+            for message in self._parser.feed(data):
+                if isinstance(message, Other):
+                    self._take(message)
+                elif message[0][:length] == inbox:
+                    self._answer(int(message[0][length:]), message)
+                else:
+                    messages.append(message)
+        except (Garbled, ValueError) as error:
+            self.give_up(f"the server does not speak NATS: {error}")
+        if messages:
+            self._deliver(messages)
+
+    def _take(self, said: Other) -> None:
+        match said.kind:
+            case b"PING":
+                self.transport.write(b"PONG\r\n")
+            case b"PONG":
+                if self._pongs and not (pong := self._pongs.pop(0)).done():
+                    pong.set_result(None)
+            case b"INFO":
+                self.info = json.loads(said.rest)
+                if not self.greeting.done():
+                    self.greeting.set_result(self.info)
+            case b"-ERR":
+                self.give_up("the server refuses: " + said.rest.decode("utf-8", "replace").strip(" '"))
+            case b"+OK":
+                pass
+            case _:
+                raise Garbled("an unknown word")
+
+    def _answer(self, number: int, message: Message) -> None:
+        asked = self._calls.get(number)
+        if asked is None:
+            return
+        call, many = asked
+        answers = call.answers[number - call.first]
+        answers.append(Answer(message[2], message[3]))
+        call.heard = self._heard
+        if many and status_of(message[2]) == 0 and b"Nats-Num-Pending" in message[2]:
+            return
+        del self._calls[number]
+        call.missing -= 1
+        if not call.missing and not call.done.done():
+            call.done.set_result(None)
+
+    # What one can do with it
+
+    def write(self, *parts: bytes) -> None:
+        """Raises: BrokerUnavailable: it is over."""
+        if self.over:
+            raise BrokerUnavailable(self.why)
+        self.transport.write(b"".join(parts))
+
+    async def answers(self, questions: Sequence[Question]) -> list[list[Answer]]:
+        """Ask all of these in one go, and wait for what comes back.
+
+        Raises: BrokerUnavailable: "unknown" if the link broke meanwhile.
+        """
+        if not questions:
+            return []
+        first = self._number + 1
+        self._number += len(questions)
+        call = _Call(first, len(questions), self._loop.time())
+        inbox = self._inbox
+        parts: list[bytes] = []
+        for number, (subject, body, head, many) in enumerate(questions, first):
+            parts.append(publish(subject, inbox + b"%d" % number, head, body))
+            self._calls[number] = (call, many)
+        try:
+            self.write(*parts)
+            await call.done
+        finally:
+            if call.missing:
+                for number in range(first, first + len(questions)):
+                    self._calls.pop(number, None)
+        return call.answers
+
+    async def ask(self, questions: Sequence[Question]) -> list[Answer]:
+        """The same where each has one answer."""
+        return [answers[0] for answers in await self.answers(questions)]
+
+    async def flush(self) -> float:
+        """Until the server has read all that was written. Returns seconds."""
+        began = self._loop.time()
+        pong: asyncio.Future[None] = self._loop.create_future()
+        self._pongs.append(pong)
+        self.write(b"PING\r\n")
+        await pong
+        return self._loop.time() - began
+
+    async def greet(self, address: Address, server: Server, secure: bool) -> None:
+        """Say who we are. Raises: BrokerUnavailable: the server refuses."""
+        options: dict[str, Any] = {
+            "verbose": False, "pedantic": False, "headers": True, "no_responders": True, "protocol": 1,
+            "lang": "python", "version": "hubbub", "name": "hubbub", "tls_required": secure, "echo": True,
+            **server.credentials, **address.signed(str(self.info.get("nonce", ""))),
+        }  # fmt: skip
+        self.write(connect(**options), b"SUB %b* 1\r\n" % self._inbox)
+        await self.flush()
+
+
+async def opened(address: Address, server: Server, deliver: Callable[[Sequence[Message]], None]) -> Link:
+    """A link to that server.
+
+    Raises: OSError, BrokerUnavailable, TimeoutError, ssl.SSLError.
+    """
+    loop = asyncio.get_running_loop()
+    link: Link | None = None
+    try:
+        async with asyncio.timeout(SILENCE):
+            _, link = await loop.create_connection(lambda: Link(deliver), server.host, server.port)
+            info = await link.greeting
+            secure = server.secure or bool(info.get("tls_required"))
+            if secure:
+                context = address.context or ssl.create_default_context()
+                upgraded = await loop.start_tls(link.transport, link, context, server_hostname=server.host)
+                if upgraded is None:
+                    raise BrokerUnavailable(link.why)
+                link.transport = upgraded
+            await link.greet(address, server, secure)
+        return link
+    except BaseException:
+        if link is not None:
+            link.give_up("it was not wanted any more")
+        raise
