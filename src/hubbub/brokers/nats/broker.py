@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +13,6 @@ from functools import lru_cache
 from typing import ClassVar
 
 from hubbub.brokers.contract import (
-    EPOCH_SIZE,
     Broker,
     Change,
     Check,
@@ -29,7 +29,7 @@ from hubbub.brokers.nats.address import Address
 from hubbub.brokers.nats.checking import checks_of
 from hubbub.brokers.nats.link import Link, opened
 from hubbub.brokers.nats.publishing import Publishing
-from hubbub.brokers.nats.records import FORGOTTEN, Record, page_of, record_of
+from hubbub.brokers.nats.records import FORGOTTEN, Record, handed_over, page_of, record_of
 from hubbub.brokers.nats.roll import Roll
 from hubbub.brokers.nats.streams import Stream, Streams
 from hubbub.brokers.nats.wire import Message, publish, value_of
@@ -39,6 +39,11 @@ from hubbub.supervision import Pauses
 __all__ = ["NatsBroker"]
 
 _between = random.SystemRandom().uniform
+
+_republished = re.compile(
+    rb"NATS/1.0\r\n(?:.*\r\n)*Nats-Stream: [^\r]*([!-~]{8})\r\n(?:.*\r\n)*Nats-Sequence: (\d+)\r\n"
+    rb"(?:.*\r\n)*Nats-Last-Sequence: (\d+)\r\n"
+).match
 
 READ = 1000  # records in one answer
 ASKED = 4096  # questions at a time
@@ -205,22 +210,22 @@ class NatsBroker(Broker):
             events.publications(channel, batch)
 
     def _publication(self, channel: bytes, head: bytes, body: bytes) -> Publication | None:
-        record = record_of(head, body)
-        previous = value_of(head, b"Nats-Last-Sequence")
-        epoch = value_of(head, b"Nats-Stream")[-EPOCH_SIZE:].decode("ascii", "replace")
-        if record is None or not previous.isdigit() or len(epoch) != EPOCH_SIZE:
+        found = _republished(head)
+        if found is None or (record := handed_over(body)) is None:
             self._refuse()
             return None
-        self._see(record.offset, epoch, record.id)
-        before = int(previous)
+        flags, id, content = record
+        offset, previous = int(found[2]), int(found[3])
+        epoch = found[1].decode()
+        self._see(offset, epoch, id)
         if self._turned:
-            offset, stands = self._turned.pop(channel, (0, 0))
-            if offset and offset == before:
-                before = stands
-        if record.flags & FORGOTTEN:
-            self._turned[channel] = (record.offset, record.top)
+            at, stands = self._turned.pop(channel, (0, 0))
+            if at and at == previous:
+                previous = stands
+        if flags & FORGOTTEN:
+            self._turned[channel] = (offset, int(content))
             return None
-        return Publication(record.offset, before, epoch, record.id, record.body)
+        return Publication(offset, previous, epoch, id, content)
 
     def _see(self, offset: int, epoch: str, id: bytes) -> None:
         if offset > self._seen.offset or epoch != self._seen.epoch:

@@ -16,6 +16,7 @@ from hubbub.errors import BrokerUnavailable
 __all__ = ["Answer", "Link", "Question", "opened"]
 
 SILENCE = 4.0  # seconds without an answer, until the link is given up
+WRITTEN = 256  # questions in one write
 PINGED = 1.0  # seconds without a word, until the server is pinged
 
 
@@ -176,7 +177,7 @@ class Link(asyncio.Protocol):
 
     def write(self, *parts: bytes) -> None:
         """Raises: BrokerUnavailable: it is over."""
-        if self.over:
+        if self.over or self.transport.is_closing():
             raise BrokerUnavailable(self.why)
         self.transport.write(b"".join(parts))
 
@@ -191,12 +192,13 @@ class Link(asyncio.Protocol):
         self._number += len(questions)
         call = _Call(first, len(questions), self._loop.time())
         inbox = self._inbox
-        parts: list[bytes] = []
-        for number, (subject, body, head, many) in enumerate(questions, first):
-            parts.append(publish(subject, inbox + b"%d" % number, head, body))
-            self._calls[number] = (call, many)
         try:
-            self.write(*parts)
+            for begin in range(0, len(questions), WRITTEN):  # the server begins while the rest is still put into bytes
+                parts: list[bytes] = []
+                for number, (subject, body, head, many) in enumerate(questions[begin : begin + WRITTEN], first + begin):
+                    parts.append(publish(subject, inbox + b"%d" % number, head, body))
+                    self._calls[number] = (call, many)
+                self.write(*parts)
             await call.done
         finally:
             if call.missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import count
 
@@ -17,6 +18,8 @@ __all__ = ["Publishing"]
 
 WRONG_LAST = {10071, 10164}  # JetStream's err_code: somebody else has published meanwhile
 TRIES = 100  # of one guarded publication, against others at the same time
+_stored = re.compile(rb'{"stream": ?"([A-Za-z0-9_-]+)", ?"seq": ?(\d+)}').fullmatch  # what nearly every answer is
+
 SWEPT = 64  # one of so many publications without history sweeps away those before it
 
 
@@ -154,6 +157,9 @@ class Publishing:
 
 
 def _published(answer: Answer) -> Published | Exception:
+    usual = _stored(answer[1])
+    if usual is not None:
+        return Published(int(usual[2]), usual[1][-EPOCH_SIZE:].decode())
     try:
         said = answer_of(answer)
         suppressed = "repeated" if said.get("duplicate") else ""

@@ -62,8 +62,22 @@ def packed(new: Outgoing, version_epoch: str = "") -> bytes:
     return b"".join((*parts, new.body))
 
 
+def handed_over(data: bytes) -> tuple[int, bytes, bytes] | None:
+    """The flags, id and body of a record, and no more: as it is handed over. None: it is not one of ours."""
+    if data[:2] != MARK or len(data) < HEAD or data[2] & LATER:
+        return None
+    flags, at = data[2], HEAD
+    if flags & KEPT:
+        at += _kept.size
+    if flags & VERSIONED:
+        at += 2 + int.from_bytes(data[at : at + 2], "big")
+    if at > len(data) or (flags & FORGOTTEN and not data[at:].isdigit()):
+        return None
+    return flags, data[3:HEAD], data[at:]
+
+
 def record_of(head: bytes, data: bytes) -> Record | None:
-    """The record of a message that was read from the stream, or is handed over; None: it is not one of ours."""
+    """The record of a message that was read from the stream; None: it is not one of ours."""
     if data[:2] != MARK or len(data) < HEAD or data[2] & LATER:
         return None
     flags, at = data[2], HEAD
