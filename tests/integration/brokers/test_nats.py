@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines_nats import SERVERS, NatsServer
 
+from engines_nats import SERVERS, NatsServer
 from hubbub.brokers import Change, History, Outgoing, Position, Publication, Published, broker_for
 from hubbub.brokers.nats import NatsBroker, link
 from hubbub.brokers.nats.wire import publish
@@ -58,7 +58,7 @@ class Told:
 
 async def until(true: Callable[[], object], seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
-    while not true():  # noqa: ASYNC110
+    while not true():
         assert time.monotonic() < end, "it did not come true"
         await asyncio.sleep(0.005)
 
@@ -164,7 +164,9 @@ async def test_a_stream_that_is_lost_is_made_anew_with_another_epoch(server: Nat
     assert [p.body for p in page.publications] == [b"2"]
 
 
-async def test_a_stream_that_has_fallen_back_gets_another_epoch(server: NatsServer, nodes: Nodes, tmp_path: Path) -> None:
+async def test_a_stream_that_has_fallen_back_gets_another_epoch(
+    server: NatsServer, nodes: Nodes, tmp_path: Path
+) -> None:
     broker, told = await nodes(server.url)
     await appended(broker, new(b"a", b"1", history=KEPT))
     server.kill()

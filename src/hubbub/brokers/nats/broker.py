@@ -139,13 +139,19 @@ class NatsBroker(Broker):
                     await link.end()
                 raise
             else:
-                self._link = link
-                self._tell(events, True, f"nats-server {link.info.get('version')} at {server}")
+                self._begin(link, events, f"nats-server {link.info.get('version')} at {server}")
                 await link.lost.wait()
+            await asyncio.sleep(pauses.after(clock() - began) * _between(0.5, 1.5))
+
+    def _begin(self, link: Link, events: Events, reason: str) -> None:
+        def end() -> None:
+            if self._link is link:
                 self._link = self._publishing = None
                 self._forget_subscriptions()
                 self._tell(events, False, link.why)
-            await asyncio.sleep(pauses.after(clock() - began) * _between(0.5, 1.5))
+
+        self._link, link.broken = link, end
+        self._tell(events, not link.over, link.why if link.over else reason)
 
     def _tell(self, events: Events, up: bool, reason: str) -> None:
         self.reason = reason
@@ -160,6 +166,7 @@ class NatsBroker(Broker):
         """Find or make what there must be, and see whether it is what it was."""
         prefix = self._address.prefix
         streams = Streams(link, self._address)
+        await streams.account()
         stream = await streams.found()
         if stream.epoch == self._seen.epoch and await self._has_fallen_back(link, streams, stream):
             await streams.replace(stream)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hubbub.brokers.contract import Check
 from hubbub.brokers.nats.address import Address
 from hubbub.brokers.nats.link import Link
-from hubbub.brokers.nats.streams import Refusal, Stream, Streams, version_of
+from hubbub.brokers.nats.streams import Stream, Streams, version_of
 
 __all__ = ["checks_of"]
 
@@ -45,10 +45,7 @@ async def checks_of(link: Link, streams: Streams, stream: Stream, address: Addre
             "" if payload >= 1 << 20 else "publications above it are refused: raise it to 1 MiB at least",
         ),
     ]  # fmt: skip
-    try:
-        account = await streams.api("INFO")
-    except Refusal as error:
-        return [*checks, Check("account", str(error))]
+    account = await streams.account()
     limits = account.get("limits") or {}
     most, used = int(limits.get("max_storage", -1)), int(account.get("storage", 0))
     full = most > 0 and used > 0.8 * most

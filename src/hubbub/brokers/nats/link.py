@@ -77,6 +77,7 @@ class Link(asyncio.Protocol):
         self.info: dict[str, Any] = {}
         self.lost = asyncio.Event()
         self.over = False
+        self.broken: Callable[[], object] = bool  # called when it is over, before anybody who waits is told
         self.why = "the server has closed the connection"
 
     # The connection
@@ -87,6 +88,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.over = True
+        self.broken()
         if self._timer is not None:
             self._timer.cancel()
         waiting: list[asyncio.Future[Any]] = [self.greeting, *self._pongs]

@@ -67,12 +67,21 @@ class Streams:
         (answer,) = await self._link.ask([Question(b"$JS.API." + what.encode(), body)])
         return answer_of(answer)
 
-    async def found(self, room: int = 2, tries: int = 10) -> Stream:
-        """The stream of the publications, made if there is none; it keeps at least so many of each channel."""
+    async def account(self) -> dict[str, Any]:
+        """What JetStream says of our account. Raises: Misuse: there is no JetStream, or an old one."""
         if version_of(self._link.info) < OLDEST:
             raise Misuse(f"nats-server {self._link.info.get('version')} is too old: it has to be 2.9 at least")
-        if not self._link.info.get("jetstream", True):
-            raise Misuse("JetStream is not enabled on this server: start it with -js, or `jetstream {}` in its file")
+        try:
+            return await self.api("INFO")
+        except (Refusal, BrokerUnavailable) as error:
+            if self._link.over:
+                raise
+            raise Misuse(
+                f"JetStream is not enabled for us: start the server with -js, or `jetstream {{}}` in its file ({error})"
+            ) from None
+
+    async def found(self, room: int = 2, tries: int = 10) -> Stream:
+        """The stream of the publications, made if there is none; it keeps at least so many of each channel."""
         names: list[str] = (await self.api("STREAM.NAMES", {"subject": f"{self._prefix}.c.>"})).get("streams") or []
         foreign = [name for name in names if not name.startswith(f"{self._prefix}-c-")]
         if foreign or len(names) > 1:
