@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,6 +12,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from hubbub.brokers.contract import (
+    NODE_SIZE,
     Broker,
     Change,
     Check,
@@ -21,18 +21,19 @@ from hubbub.brokers.contract import (
     Page,
     Position,
     Presence,
-    Publication,
     Published,
     Traits,
 )
 from hubbub.brokers.nats.address import Address
 from hubbub.brokers.nats.checking import checks_of
+from hubbub.brokers.nats.interests import Interests
 from hubbub.brokers.nats.link import Link, opened
 from hubbub.brokers.nats.publishing import Publishing
-from hubbub.brokers.nats.records import FORGOTTEN, Record, handed_over, page_of, record_of
+from hubbub.brokers.nats.reading import Reading
+from hubbub.brokers.nats.records import FORGOTTEN, Record, page_of, record_of
 from hubbub.brokers.nats.roll import Roll
 from hubbub.brokers.nats.streams import Stream, Streams
-from hubbub.brokers.nats.wire import Message, publish, value_of
+from hubbub.brokers.nats.wire import Message, publish
 from hubbub.errors import BrokerUnavailable, HubbubError
 from hubbub.supervision import Pauses
 
@@ -40,14 +41,9 @@ __all__ = ["NatsBroker"]
 
 _between = random.SystemRandom().uniform
 
-_republished = re.compile(
-    rb"NATS/1.0\r\n(?:.*\r\n)*Nats-Stream: [^\r]*([!-~]{8})\r\n(?:.*\r\n)*Nats-Sequence: (\d+)\r\n"
-    rb"(?:.*\r\n)*Nats-Last-Sequence: (\d+)\r\n"
-).match
-
-READ = 1000  # records in one answer
 ASKED = 4096  # questions at a time
 EVERYBODY = "all"
+CONTROL = {b"2", b"3"}  # subscriptions
 
 
 class NatsBroker(Broker):
@@ -78,10 +74,8 @@ class NatsBroker(Broker):
         self._seen = Position(0, "")  # the highest offset that is known, and its epoch
         self._seen_id = b""
         self._ahead = 0.0  # the server's clock, less the monotonic one
-        self._sid = 10
-        self._sids: dict[bytes, bytes] = {}  # by channel
-        self._channels: dict[bytes, bytes] = {}  # by sid
-        self._turned: dict[bytes, tuple[int, int]] = {}  # offset of a record that moved nothing -> where it stands
+        self._interests = Interests(lambda *_: None, self._see, self._refuse)
+        self._reading: Reading | None = None
         self.reason: str = "it was not started"
         self.round_trip: float = 0.0
 
@@ -94,6 +88,7 @@ class NatsBroker(Broker):
 
     async def start(self, node: bytes, events: Events) -> None:
         self._node, self._events = node, events
+        self._interests = Interests(events.publications, self._see, self._refuse)
         self._roll = Roll(self._address.prefix, node, self._refuse)
         self._keeping = asyncio.get_running_loop().create_task(self._keep_linked(events), name="hubbub nats link")
 
@@ -147,7 +142,7 @@ class NatsBroker(Broker):
         def end() -> None:
             if self._link is link:
                 self._link = self._publishing = None
-                self._forget_subscriptions()
+                self._interests.clear()
                 self._tell(events, False, link.why)
 
         self._link, link.broken = link, end
@@ -156,11 +151,6 @@ class NatsBroker(Broker):
     def _tell(self, events: Events, up: bool, reason: str) -> None:
         self.reason = reason
         events.state(up, reason)
-
-    def _forget_subscriptions(self) -> None:
-        self._sids.clear()
-        self._channels.clear()
-        self._turned.clear()
 
     async def _settle(self, link: Link) -> None:
         """Find or make what there must be, and see whether it is what it was."""
@@ -179,6 +169,7 @@ class NatsBroker(Broker):
             link.write(b"SUB %b %b\r\n" % (f"{prefix}.k.{name}".encode(), sid))
         self.round_trip = await link.flush()
         self._streams = streams
+        self._reading = Reading(link, streams, self._refuse)
         self._publishing = Publishing(link, streams, stream, self._subject, prefix)
 
     async def _has_fallen_back(self, link: Link, streams: Streams, stream: Stream) -> bool:
@@ -199,40 +190,18 @@ class NatsBroker(Broker):
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Hand over what one read has brought."""
-        events = self._events
-        assert events is not None
-        pending: dict[bytes, list[Publication]] = {}
-        for _, sid, head, body in messages:
-            channel = self._channels.get(sid)
-            if channel is not None:
-                publication = self._publication(channel, head, body)
-                if publication is not None:
-                    pending.setdefault(channel, []).append(publication)
-            elif sid in (b"2", b"3"):
-                if len(body) < 6:
-                    self._refuse()
-                else:
-                    events.control(body[:6], body[6:])
-        for channel, batch in pending.items():
-            events.publications(channel, batch)
+        if any(sid in CONTROL for _, sid, _, _ in messages):
+            for _, _, _, body in (message for message in messages if message.sid in CONTROL):
+                self._hear(body)
+            messages = [message for message in messages if message.sid not in CONTROL]
+        self._interests.take(messages)
 
-    def _publication(self, channel: bytes, head: bytes, body: bytes) -> Publication | None:
-        found = _republished(head)
-        if found is None or (record := handed_over(body)) is None:
+    def _hear(self, body: bytes) -> None:
+        assert self._events is not None
+        if len(body) < NODE_SIZE:
             self._refuse()
-            return None
-        flags, id, content = record
-        offset, previous = int(found[2]), int(found[3])
-        epoch = found[1].decode()
-        self._see(offset, epoch, id)
-        if self._turned:
-            at, stands = self._turned.pop(channel, (0, 0))
-            if at and at == previous:
-                previous = stands
-        if flags & FORGOTTEN:
-            self._turned[channel] = (offset, int(content))
-            return None
-        return Publication(offset, previous, epoch, id, content)
+        else:
+            self._events.control(body[:NODE_SIZE], body[NODE_SIZE:])
 
     def _see(self, offset: int, epoch: str, id: bytes) -> None:
         if offset > self._seen.offset or epoch != self._seen.epoch:
@@ -260,98 +229,60 @@ class NatsBroker(Broker):
 
     async def subscribe(self, channels: Sequence[bytes]) -> Sequence[Position | None]:
         link, _, _ = self._linked()
-        parts: list[bytes] = []
-        for channel in channels:
-            if channel not in self._sids:
-                self._sid += 1
-                sid = self._sids[channel] = b"%d" % self._sid
-                self._channels[sid] = channel
-                parts.append(b"SUB %b %b\r\n" % (self._subject(b"r", channel), sid))
-        link.write(*parts)
+        new = [(channel, sid) for channel in channels if (sid := self._interests.add(channel)) is not None]
+        link.write(*(b"SUB %b %b\r\n" % (self._subject(b"r", channel), sid) for channel, sid in new))
         return await self.positions(channels)
 
     async def unsubscribe(self, channels: Sequence[bytes]) -> None:
         link, _, _ = self._linked()
-        parts: list[bytes] = []
-        for channel in channels:
-            sid = self._sids.pop(channel, None)
-            if sid is not None:
-                del self._channels[sid]
-                self._turned.pop(channel, None)
-                parts.append(b"UNSUB %b\r\n" % sid)
-        link.write(*parts)
+        gone = [sid for channel in channels if (sid := self._interests.remove(channel)) is not None]
+        link.write(*(b"UNSUB %b\r\n" % sid for sid in gone))
 
     async def positions(self, channels: Sequence[bytes]) -> Sequence[Position | None]:
-        positions: list[Position | None] = []
+        positions: list[Position] = []
         for at in range(0, len(channels), ASKED):
             part = channels[at : at + ASKED]
-            for channel, (epoch, record) in zip(part, await self._latest(part), strict=True):
+            epoch, records = await self._latest(part)
+            for channel, record in zip(part, records, strict=True):
                 positions.append(Position(record.top if record else 0, epoch))
-                if record is not None and record.flags & FORGOTTEN and channel in self._sids:
-                    self._turned.setdefault(channel, (record.offset, record.top))
+                self._interests.begin(channel, positions[-1], record)
         return positions
 
-    async def _latest(self, channels: Sequence[bytes]) -> list[tuple[str, Record | None]]:
-        """The latest record of each, and the epoch."""
-        link, streams, publishing = self._linked()
+    async def _latest(self, channels: Sequence[bytes]) -> tuple[str, list[Record | None]]:
+        """The epoch, and the latest record of each."""
         for _ in range(3):
+            _, _, publishing = self._linked()
+            assert self._reading is not None
             stream = publishing.stream
-            answers = await link.ask(
-                [streams.direct(stream.name, {"last_by_subj": self._subject(b"c", c).decode()}) for c in channels]
-            )
-            if not any(answer.status == 503 for answer in answers):
-                return [
-                    (stream.epoch, None if answer.status else self._record(answer.head, answer.body))
-                    for answer in answers
-                ]
+            records = await self._reading.latest(stream.name, [self._subject(b"c", channel) for channel in channels])
+            if records is not None:
+                return stream.epoch, records
             await publishing.find_again()
         raise BrokerUnavailable("the stream does not answer")
-
-    def _record(self, head: bytes, body: bytes) -> Record | None:
-        record = record_of(head, body)
-        if record is None:
-            self._refuse()
-        return record
 
     async def history(
         self, channel: bytes, since: Position | None = None, limit: int | None = None, reverse: bool = False
     ) -> Page:
-        link, streams, publishing = self._linked()
-        ((epoch, latest),) = await self._latest([channel])
-        stream = await publishing.find_again() if since is not None else publishing.stream
-        records: list[Record] = []
-        if latest is not None:
-            begin = since.offset if since is not None and since.epoch == epoch and not reverse else 0
-            records = await self._read(link, streams, stream.name, channel, begin, latest)
-            if begin and records and records[0].offset != begin:
-                records = await self._read(link, streams, stream.name, channel, 0, latest)
+        epoch, (latest,) = await self._latest([channel])
+        _, _, publishing = self._linked()
+        assert self._reading is not None
         now = self._ahead + time.monotonic()
-        return page_of(records or ([latest] if latest else []), epoch, stream.oldest, since, limit, reverse, now)
-
-    async def _read(
-        self, link: Link, streams: Streams, stream: str, channel: bytes, begin: int, latest: Record
-    ) -> list[Record]:
-        """The channel's records from that offset on to the latest one."""
-        subject = self._subject(b"c", channel).decode()
-        records: list[Record] = []
-        at = max(begin, 1)
-        while at <= latest.offset:
-            ask: dict[str, object] = {"seq": at, "next_by_subj": subject, "batch": READ}
-            (answers,) = await link.answers([streams.direct(stream, ask, many=True)])
-            found = [answer for answer in answers if not answer.status]
-            if not found:
-                break
-            for answer in found:
-                at = int(value_of(answer.head, b"Nats-Sequence")) + 1
-                record = self._record(answer.head, answer.body)
-                if record is not None and record.offset <= latest.offset:
-                    records.append(record)
-        return records
+        stream = publishing.stream
+        if latest is None or limit == 0:
+            records = [latest] if latest is not None else []
+        else:
+            subject = self._subject(b"c", channel)
+            begin = since.offset if since is not None and since.epoch == epoch and not reverse else 0
+            records = await self._reading.all(stream.name, subject, begin, latest.offset)
+            if begin and (not records or records[0].offset != begin):
+                records = await self._reading.all(stream.name, subject, 0, latest.offset)
+                stream = await publishing.find_again()  # for what it has let go by now
+        return page_of(records, epoch, stream.oldest, since, limit, reverse, now)
 
     async def forget(self, channel: bytes) -> None:
         _, _, publishing = self._linked()
         for _ in range(100):
-            ((_, latest),) = await self._latest([channel])
+            _, (latest,) = await self._latest([channel])
             if latest is None or latest.flags & FORGOTTEN or await publishing.forget(channel, latest.offset):
                 return
         raise BrokerUnavailable("others publish all the time", "unknown")
