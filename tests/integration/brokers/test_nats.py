@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from engines_nats import SERVERS, NatsServer
 from hubbub.brokers import Change, History, Outgoing, Position, Publication, Published, broker_for

@@ -8,6 +8,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,7 +25,7 @@ class Server:
     host: str
     port: int
     secure: bool
-    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    credentials: Mapping[str, str] = field(repr=False)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -89,7 +90,7 @@ class Address:
         if not self.creds:
             return {}
         try:
-            from nkeys import from_seed  # type: ignore[import-not-found, import-untyped, unused-ignore]
+            nkeys: Any = import_module("nkeys")
         except ModuleNotFoundError:
             raise Misuse("the option creds needs the package nkeys: pip install nkeys") from None
         try:
@@ -97,7 +98,7 @@ class Address:
                 jwt, seed = re.findall(r"-----BEGIN [^-]+-----\s*(\S+)\s*-+END", file.read())[:2]
         except (OSError, ValueError):
             raise Misuse("the option creds names no readable file with a user's JWT and seed") from None
-        pair: Any = from_seed(seed.encode())
+        pair = nkeys.from_seed(seed.encode())
         return {"jwt": jwt, "sig": base64.b64encode(pair.sign(nonce.encode())).decode()}
 
 

@@ -74,7 +74,8 @@ class NatsBroker(Broker):
         self._seen = Position(0, "")  # the highest offset that is known, and its epoch
         self._seen_id = b""
         self._ahead = 0.0  # the server's clock, less the monotonic one
-        self._interests = Interests(lambda *_: None, self._see, self._refuse)
+        self._interests: Interests
+        self._roll: Roll
         self._reading: Reading | None = None
         self.reason: str = "it was not started"
         self.round_trip: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hubbub.brokers.contract import Check
 from hubbub.brokers.nats.address import Address
@@ -46,7 +47,7 @@ async def checks_of(link: Link, streams: Streams, stream: Stream, address: Addre
         ),
     ]  # fmt: skip
     account = await streams.account()
-    limits = account.get("limits") or {}
+    limits: dict[str, Any] = account.get("limits") or {}
     most, used = int(limits.get("max_storage", -1)), int(account.get("storage", 0))
     full = most > 0 and used > 0.8 * most
     value = f"{used} bytes used" + (f" of {most}" if most > 0 else "")

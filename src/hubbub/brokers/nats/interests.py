@@ -36,9 +36,9 @@ class _Interest:
     def __init__(self, channel: bytes, sid: bytes) -> None:
         self.channel = channel
         self.sid = sid
-        self.epoch = ""  # "": where it stands is not known yet
-        self.top = 0
-        self.stands = 0  # what `top` is to the node, where its record moved nothing
+        self.epoch: str = ""  # "": where it stands is not known yet
+        self.top: int = 0
+        self.stands: int = 0  # what `top` is to the node, where its record moved nothing
         self.early: dict[int, tuple[Publication, bool]] = {}  # by the offset before, and whether it empties the history
 
     def comes_now(self, new: Publication) -> bool:

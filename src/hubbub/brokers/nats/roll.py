@@ -126,7 +126,7 @@ class Roll:
         while True:
             ask = {"subjects_filter": f"{self._prefix}.p.{wild}", "offset": len(subjects)}
             info = await streams.api(f"STREAM.INFO.{streams.presence}", ask)
-            more: list[str] = list((info["state"].get("subjects") or {}).keys())
+            more: dict[str, int] = info["state"].get("subjects") or {}
             subjects += more
             if not more or len(subjects) >= int(info.get("total", 0)):
                 break
