@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -296,6 +299,48 @@ async def test_a_token_is_taken(which: str, nodes: Nodes, tmp_path: Path) -> Non
         server.kill()
 
 
+async def test_a_user_of_a_creds_file_is_let_in(which: str, nodes: Nodes, tmp_path: Path) -> None:
+    nkeys = pytest.importorskip("nkeys")
+    unlimited = {"subs": -1, "data": -1, "payload": -1}
+    in_account = {**unlimited, "imports": -1, "exports": -1, "wildcards": True, "conn": -1, "leaf": -1}
+    stored = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
+
+    def pair(kind: int) -> tuple[str, Any, str]:
+        seed = nkeys.encode_seed(os.urandom(32), kind)
+        key = nkeys.from_seed(seed)
+        return seed.decode(), key, key.public_key.decode()
+
+    def token(issuer: Any, subject: str, **claims: Any) -> str:
+        body = {"iat": 1, "jti": subject, "iss": issuer.public_key.decode(), "sub": subject, "name": subject}
+        parts = [{"typ": "JWT", "alg": "ed25519-nkey"}, {**body, "nats": {"version": 2, **claims}}]
+        said = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+        return said + "." + base64.urlsafe_b64encode(issuer.sign(said.encode())).rstrip(b"=").decode()
+
+    _, operator, operator_name = pair(nkeys.PREFIX_BYTE_OPERATOR)
+    _, account, account_name = pair(nkeys.PREFIX_BYTE_ACCOUNT)
+    _, _, system_name = pair(nkeys.PREFIX_BYTE_ACCOUNT)
+    seed, _, user_name = pair(nkeys.PREFIX_BYTE_USER)
+    ours = token(operator, account_name, type="account", limits={**in_account, **stored})
+    system = token(operator, system_name, type="account", limits=in_account)
+    creds = tmp_path / "user.creds"
+    creds.write_text(
+        f"-----BEGIN NATS USER JWT-----\n{token(account, user_name, type='user', **unlimited)}\n"
+        "------END NATS USER JWT------\n\n*** IMPORTANT ***\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+    )
+    config = (
+        f"operator: {token(operator, operator_name, type='operator')}\nresolver: MEMORY\n"
+        f"system_account: {system_name}\n"
+        f"resolver_preload: {{ {account_name}: {ours}, {system_name}: {system} }}\n"
+    )
+    server = NatsServer(which, tmp_path, config).start()
+    try:
+        broker, _ = await nodes(f"{server.url}?creds={creds}")
+        await appended(broker, new(b"a"))
+    finally:
+        server.kill()
+
+
 async def test_without_jetstream_it_says_what_to_do(which: str, nodes: Nodes, tmp_path: Path) -> None:
     server = NatsServer(which, tmp_path, jetstream=False).start()
     try:
@@ -439,6 +484,63 @@ async def test_histories_of_other_sizes_are_kept_side_by_side(server: NatsServer
         assert page.publications[0].previous == before.offset
         assert (await broker.history(channel, Position(before.offset, before.epoch))).complete
         assert not (await broker.history(channel, Position(before.offset - 1, before.epoch))).complete
+
+
+async def test_without_history_little_is_kept_beside_long_histories(server: NatsServer, nodes: Nodes) -> None:
+    broker, told = await nodes(server.url)
+    await appended(broker, new(b"long", history=History(5000, 60)))
+    await broker.subscribe([b"a"])
+    for _ in range(5):
+        await appended(broker, *(new(b"a") for _ in range(400)))
+    await until(lambda: len(told.got.get(b"a", ())) == 2000)
+    assert [p.previous for p in told.got[b"a"]] == [0, *(p.offset for p in told.got[b"a"][:-1])]
+    ((_, epoch),) = await broker.positions([b"a"])  # type: ignore[misc]
+    state = (await api(broker, f"STREAM.INFO.hb-c-{epoch}"))["state"]
+    assert state["messages"] < 1500, "they are swept now and then"
+    assert not (await broker.history(b"a")).publications
+
+
+async def test_asking_for_nothing_says_whether_something_is_missing(server: NatsServer, nodes: Nodes) -> None:
+    broker, _ = await nodes(server.url)
+    done = await appended(broker, *(new(b"a", history=History(2, 60)) for _ in range(5)))
+    whole = await broker.history(b"a", Position(done[2].offset, done[2].epoch), limit=0)
+    assert (whole.complete, list(whole.publications)) == (True, [])
+    assert not (await broker.history(b"a", Position(done[1].offset, done[1].epoch), limit=0)).complete
+
+
+async def test_an_empty_channel_forgotten_twice_stays_where_it_was(server: NatsServer, nodes: Nodes) -> None:
+    broker, told = await nodes(server.url)
+    await broker.subscribe([b"a"])
+    (done,) = await appended(broker, new(b"a", b"1", history=KEPT))
+    await asyncio.gather(broker.forget(b"a"), broker.forget(b"a"), broker.forget(b"b"))
+    assert await broker.positions([b"a"]) == [Position(done.offset, done.epoch)]
+    page = await broker.history(b"a", Position(done.offset, done.epoch))
+    assert (list(page.publications), page.top.offset, page.complete) == ([], done.offset, True)
+    late, told_late = await nodes(server.url)
+    await late.subscribe([b"a"])
+    await appended(broker, new(b"a", b"2", history=KEPT))
+    await until(lambda: told.bodies(b"a") == [b"1", b"2"] and told_late.bodies(b"a") == [b"2"])
+    assert told.got[b"a"][-1].previous == told_late.got[b"a"][-1].previous == done.offset
+
+
+async def test_a_version_stands_though_others_publish_without_one(server: NatsServer, nodes: Nodes) -> None:
+    brokers = [(await nodes(server.url))[0] for _ in range(3)]
+    versions = [new(b"a", version=1 << 60 | n) for n in range(30)]
+    await asyncio.gather(*(appended(broker, *versions) for broker in brokers))
+    await appended(brokers[0], new(b"a"), new(b"a"))
+    late, higher, other, again = await appended(
+        brokers[1], new(b"a", version=5), new(b"a", version=1 << 61), new(b"a", version=1, version_epoch="e"),
+        new(b"a", version=1),
+    )  # fmt: skip
+    assert [r.suppressed for r in (late, higher, other, again)] == ["older", "", "", "older"]
+
+
+async def test_a_key_counts_once_from_two_nodes_at_once(server: NatsServer, nodes: Nodes) -> None:
+    brokers = [(await nodes(server.url))[0] for _ in range(3)]
+    done = await asyncio.gather(*(appended(broker, new(b"a", key="k"), new(b"b", key="k")) for broker in brokers))
+    for results in zip(*done, strict=True):
+        assert sorted(result.suppressed for result in results) == ["", "repeated", "repeated"]
+        assert len({result.offset for result in results}) == 1
 
 
 async def test_a_client_that_moves_is_its_new_nodes(server: NatsServer, nodes: Nodes) -> None:

@@ -124,11 +124,13 @@ class NatsBroker(Broker):
                 link = await opened(self._address, server, self._take)
                 servers = self._address.with_others(link.info, server)
                 await self._settle(link)
-            except (OSError, HubbubError, TimeoutError, ValueError) as error:
+            except Exception as error:
+                reason = str(error) or ("it does not answer" if isinstance(error, TimeoutError) else repr(error))
                 if link is not None:
-                    link.give_up(str(error))
+                    reason = link.why if link.over else reason
+                    link.give_up(reason)
                     await link.lost.wait()
-                self._tell(events, False, f"{server}: {error or 'it does not answer'}")
+                self._tell(events, False, f"{server}: {reason}")
                 at += 1
             except BaseException:
                 if link is not None:
@@ -269,7 +271,7 @@ class NatsBroker(Broker):
         assert self._reading is not None
         now = self._ahead + time.monotonic()
         stream = publishing.stream
-        if latest is None or limit == 0:
+        if latest is None or (limit == 0 and since is None):
             records = [latest] if latest is not None else []
         else:
             subject = self._subject(b"c", channel)
@@ -313,7 +315,7 @@ class NatsBroker(Broker):
         return await checks_of(link, streams, await publishing.find_again(), self._address)
 
     @staticmethod
-    @lru_cache(maxsize=8192)
+    @lru_cache(maxsize=4096)
     def _token(channel: bytes) -> bytes:
         """A channel's name as one part of a subject: there is no full stop, wildcard or blank in it."""
         return base64.urlsafe_b64encode(channel).rstrip(b"=") or b"="

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 from hubbub.brokers.nats.address import Address, Server
@@ -91,14 +91,18 @@ class Link(asyncio.Protocol):
         self.broken()
         if self._timer is not None:
             self._timer.cancel()
-        waiting: list[asyncio.Future[Any]] = [self.greeting, *self._pongs]
-        waiting += {id(call): call.done for call, _ in self._calls.values()}.values()
+        calls = {id(call): call.done for call, _ in self._calls.values()}.values()
         self._calls.clear()
-        for future in waiting:
-            if not future.done():
-                future.set_exception(BrokerUnavailable(self.why, "unknown"))
-                future.exception()  # nobody may be waiting
+        self._fail([self.greeting, *self._pongs], BrokerUnavailable(self.why))
+        self._fail(calls, BrokerUnavailable(self.why, "unknown"))
         self.lost.set()
+
+    @staticmethod
+    def _fail(futures: Iterable[asyncio.Future[Any]], error: BrokerUnavailable) -> None:
+        for future in futures:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # nobody may be waiting
 
     def give_up(self, why: str) -> None:
         """Cut it."""
@@ -137,7 +141,7 @@ class Link(asyncio.Protocol):
                     self._answer(int(message[0][length:]), message)
                 else:
                     messages.append(message)
-        except (Garbled, ValueError) as error:
+        except (Garbled, ValueError, TypeError) as error:
             self.give_up(f"the server does not speak NATS: {error}")
         if messages:
             self._deliver(messages)
@@ -150,7 +154,7 @@ class Link(asyncio.Protocol):
                 if self._pongs and not (pong := self._pongs.pop(0)).done():
                     pong.set_result(None)
             case b"INFO":
-                self.info = json.loads(said.rest)
+                self.info = dict(json.loads(said.rest))
                 if not self.greeting.done():
                     self.greeting.set_result(self.info)
             case b"-ERR":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Sequence
-from itertools import count
 
 from hubbub.brokers.contract import EPOCH_SIZE, Outgoing, Published
 from hubbub.brokers.nats.link import Answer, Link, Question
@@ -17,6 +17,8 @@ from hubbub.errors import BrokerUnavailable, HubbubError
 __all__ = ["Publishing"]
 
 WRONG_LAST = {10071, 10164}  # JetStream's err_code: somebody else has published meanwhile
+_below = random.Random().randrange  # noqa: S311
+
 TRIES = 100  # of one guarded publication, against others at the same time
 _stored = re.compile(rb'{"stream": ?"([A-Za-z0-9_-]+)", ?"seq": ?(\d+)}').fullmatch  # what nearly every answer is
 
@@ -38,7 +40,6 @@ class Publishing:
         self._streams = streams
         self._subject = subject
         self._prefix = prefix
-        self._count = count(1)
         self.stream: Stream = stream
 
     async def find_again(self) -> Stream:
@@ -82,7 +83,7 @@ class Publishing:
 
     def _head(self, new: Outgoing) -> bytes:
         key = _key_of(new) if new.key else b""
-        if new.history is None and self.stream.room > SWEPT and not next(self._count) % SWEPT:
+        if new.history is None and self.stream.room > SWEPT and not _below(SWEPT):
             return header(Nats_Msg_Id=key, Nats_Rollup=b"sub") if key else header(Nats_Rollup=b"sub")
         return header(Nats_Msg_Id=key) if key else b""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,13 @@ from hubbub.brokers.contract import EPOCH_SIZE
 from hubbub.brokers.log import KEY_TTL, new_epoch
 from hubbub.brokers.nats.address import Address
 from hubbub.brokers.nats.link import Answer, Link, Question
-from hubbub.brokers.nats.wire import status_of, value_of
+from hubbub.brokers.nats.wire import header, status_of, value_of
 from hubbub.errors import BrokerUnavailable, HubbubError, Misuse
 
 __all__ = ["OLDEST", "Refusal", "Stream", "Streams", "version_of"]
 
 OLDEST = (2, 9)
+MADE = 2.0  # seconds in which a stream is made
 NOT_FOUND, NO_MESSAGE, OVERLAP, IN_USE = 10059, 10057, 10065, 10058  # JetStream's err_code
 PASSING = {10008, 10009, 10023, 10076}  # no leader yet, and the like: it may work in a moment
 
@@ -59,6 +61,8 @@ class Streams:
         self._link = link
         self._address = address
         self._prefix = address.prefix
+        self._making = b""  # which announcement of a new stream was seen last
+        self._since = 0.0  # and since when
         self.presence: str = f"{self._prefix}-p"
 
     async def api(self, what: str, content: object = None) -> dict[str, Any]:
@@ -80,24 +84,56 @@ class Streams:
                 f"JetStream is not enabled for us: start the server with -js, or `jetstream {{}}` in its file ({error})"
             ) from None
 
-    async def found(self, room: int = 2, tries: int = 10) -> Stream:
+    async def found(self, room: int = 2) -> Stream:
         """The stream of the publications, made if there is none; it keeps at least so many of each channel."""
-        names: list[str] = (await self.api("STREAM.NAMES", {"subject": f"{self._prefix}.c.>"})).get("streams") or []
-        foreign = [name for name in names if not name.startswith(f"{self._prefix}-c-")]
-        if foreign or len(names) > 1:
-            raise Misuse(f"the streams {', '.join(names)} have subjects of {self._prefix}.c: choose another prefix")
-        if names:
-            info = await self.api(f"STREAM.INFO.{names[0]}")
-        else:
-            name = f"{self._prefix}-c-{new_epoch()}"
+        for _ in range(100):
+            names: list[str] = (await self.api("STREAM.NAMES", {"subject": f"{self._prefix}.c.>"})).get("streams") or []
+            foreign = [name for name in names if not name.startswith(f"{self._prefix}-c-")]
+            if foreign:
+                raise Misuse(f"the stream {foreign[0]} has subjects of {self._prefix}.c: choose another prefix")
             try:
-                info = await self.api(f"STREAM.CREATE.{name}", self._wanted(name, room))
-            except Refusal as error:  # another node was quicker
-                if error.code not in {OVERLAP, IN_USE} or not tries:
+                if len(names) == 1:
+                    return self._checked(await self.api(f"STREAM.INFO.{names[0]}"))
+                if names:
+                    await self._keep_the_first(names)
+                elif (said := await self._says_that_it_makes_it()) is not None:
+                    name = f"{self._prefix}-c-{new_epoch()}"
+                    info = await self.api(f"STREAM.CREATE.{name}", self._wanted(name, room))
+                    await self.api(f"STREAM.MSG.DELETE.{self.presence}", {"seq": said, "no_erase": True})
+                    return self._checked(info)
+            except Refusal as error:
+                if error.code not in {NOT_FOUND, OVERLAP, IN_USE}:  # another node was quicker
                     raise
-                await asyncio.sleep(0.05)
-                return await self.found(room, tries - 1)
-        return self._checked(info)
+            await asyncio.sleep(0.05)
+        raise BrokerUnavailable("another node does not make the stream that it said it would")
+
+    async def _says_that_it_makes_it(self) -> int | None:
+        """Servers let two streams with the same subjects pass if they are made at once: so one node says that it will.
+
+        If there still is none after two seconds, another one may.
+
+        Returns: the announcement's sequence; None: another one has said so.
+        """
+        await self.found_presence()
+        subject = f"{self._prefix}.p.making"
+        (last,) = await self._link.ask([self.direct(self.presence, {"last_by_subj": subject})])
+        if not last.status:
+            if self._making != (number := value_of(last.head, b"Nats-Sequence")):
+                self._making, self._since = number, time.monotonic()
+            if time.monotonic() - self._since < MADE:
+                return None
+        head = header(Nats_Expected_Last_Subject_Sequence=b"0" if last.status else self._making)
+        (answer,) = await self._link.ask([Question(subject.encode(), b"", head)])
+        try:
+            return int(answer_of(answer)["seq"])
+        except Refusal:  # another node was quicker
+            return None
+
+    async def _keep_the_first(self, names: list[str]) -> None:
+        """All the same two were made."""
+        made = sorted([((await self.api(f"STREAM.INFO.{name}"))["created"], name) for name in names])
+        for _, name in made[1:]:
+            await self._delete(name)
 
     def _wanted(self, name: str, room: int) -> dict[str, Any]:
         prefix = self._prefix
