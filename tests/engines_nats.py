@@ -45,8 +45,8 @@ class NatsServer:
         self.program = nats_server_program(which)
         self.folder = folder
         self.jetstream = jetstream
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.port: int = taken.getsockname()[1]
+        self.port: int = 0
+        self.move()
         self._file = folder / "nats.conf"
         self._file.write_text(config)
         self.process: subprocess.Popen[bytes] | None = None
@@ -58,6 +58,11 @@ class NatsServer:
     @property
     def store(self) -> Path:
         return self.folder / "store"
+
+    def move(self) -> None:
+        """To another port, from its next start on."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.port = taken.getsockname()[1]
 
     def start(self) -> NatsServer:
         command = [self.program, "-c", str(self._file), "-a", "127.0.0.1", "-p", str(self.port)]
