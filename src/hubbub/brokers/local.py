@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -260,16 +261,14 @@ class _Link(asyncio.Protocol):
                     self._welcome.set_result(None)
 
 
-_started: list[subprocess.Popen[bytes]] = []  # relays that this process has started
-
-
 def _start_relay(path: Path, arguments: tuple[str, ...]) -> None:
     """Beside this process and not below it, so that it outlives it. If another one was quicker, it ends at once."""
-    _started[:] = [process for process in _started if process.poll() is None]
     if not Path(sys.executable or "-").name.startswith("python"):
         raise HubbubError(
             f"this program ({sys.executable}) is not Python's own, and cannot start a relay:"
-            f" keep one running with `hubbub relay --linger inf {path}`"
+            f" keep one running with `python -m hubbub.brokers.relay --linger inf {path}`"
         )
     command = [sys.executable, "-m", "hubbub.brokers.relay", *arguments, str(path)]
-    _started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))  # noqa: S603
+    no_input = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=[no_input], setsid=True)
+    threading.Thread(target=os.waitpid, args=(process, 0), name="hubbub-relay", daemon=True).start()

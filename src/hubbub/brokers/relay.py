@@ -29,14 +29,16 @@ from hubbub.logs import logger, on_stderr
 __all__ = ["Relay", "main", "serve"]
 
 BACKLOG = 16 * 1024 * 1024  # bytes that wait for one node, beside one message; a node that reads nothing is cut
+GRACE = 0.2  # seconds in which the nodes of one that was killed may come, before anything is handed over
 LINGER = 3.0  # seconds without a node until it ends
 
 
 class Relay:
     """The engine and the links to its nodes."""
 
-    def __init__(self, engine: Engine, idle: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, idle: Callable[[], None], opens: float) -> None:
         self.engine = engine
+        self._opens = opens  # when, by the loop's clock
         self._idle = idle
         self.links: set[Link] = set()
         self._waiting: list[tuple[Link, int, list[m.Packed]]] = []
@@ -45,7 +47,11 @@ class Relay:
     def append(self, link: Link, number: int, batch: list[m.Packed]) -> None:
         """Together with what else comes in this turn."""
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._append)
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._opens:
+                loop.call_at(self._opens, self._append)
+            else:
+                loop.call_soon(self._append)
         self._waiting.append((link, number, batch))
 
     def _append(self) -> None:
@@ -229,7 +235,8 @@ async def serve(path: Path, engine: Engine, linger: float = LINGER) -> None:
             timer.cancel()
         timer = loop.call_later(linger, lambda: None if relay.links else over.set())
 
-    relay = Relay(engine, idle)
+    # who ends in good order takes the socket away
+    relay = Relay(engine, idle, loop.time() + GRACE if path.exists() else 0.0)  # noqa: ASYNC240
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, over.set)
     fresh = path.with_name(f"{path.name}.{os.getpid()}")

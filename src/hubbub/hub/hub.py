@@ -303,7 +303,7 @@ class Hub:
         return self.count(channel) if self.reach is None else await self.reach.count_everywhere(channel, timeout)
 
     async def close(self) -> None:
-        """Give the broker what waits for it, and leave it: nothing can be broadcast any more. So does the program's end."""
+        """Give the broker what waits for it, and leave it, as the end of the program does. Nothing goes out then."""
         if self.reach is not None:
             await asyncio.to_thread(self.reach.node.close)
 

@@ -52,7 +52,7 @@ class Line:
         self.overflowed: bool = False  # more came than is held, and was let go
         self.duplicates: int = 0
         self._tail: dict[int, bytes] = {}  # ids by offset, oldest first
-        self._skipped = (0, 0)  # the offsets between these two were given up
+        self._skipped: dict[int, int] = {}  # offsets up to which, and behind which, all were given up; oldest first
         self._held: list[Publication] = []
         self._held_size = 0
 
@@ -64,6 +64,7 @@ class Line:
         """The channel stood there when the subscription was confirmed. Returns what of the held ones follows."""
         self.begun = True
         self._stand_at(position or Position(0, ""))
+        self._held = [p for p in self._held if p.epoch != self.epoch or p.offset > self.top]
         return self._go_on()
 
     def resume(self, position: Position | None) -> Sequence[Publication] | None:
@@ -115,6 +116,8 @@ class Line:
         for publication in new:
             self._advance(publication)
         self._held = [p for p in self._held if p.epoch == page.top.epoch]  # what is late from before is void
+        if self._held and self._held[0].offset <= self.top and not self._is_known(self._held[0]):
+            missed = self._skip_to(Position(self._held[0].previous, page.top.epoch))  # offsets were used again
         overflowed, self.overflowed = self.overflowed, False
         following = self._go_on()
         if overflowed:
@@ -146,7 +149,9 @@ class Line:
         None: nobody knows."""
         if self.epoch in ("", position.epoch) and position.offset >= self.top:
             skipped = position.offset - self.top
-            self._skipped = (self.top, position.offset)
+            self._skipped[position.offset] = self.top
+            if len(self._skipped) > TAIL:
+                del self._skipped[next(iter(self._skipped))]
             self.top, self.epoch = position
             return skipped
         self._stand_at(position)
@@ -154,7 +159,7 @@ class Line:
 
     def _stand_at(self, position: Position) -> None:
         self.top, self.epoch = position
-        self._skipped = (0, 0)
+        self._skipped.clear()
         self._tail.clear()
 
     def _follows(self, publication: Publication) -> bool:
@@ -169,8 +174,9 @@ class Line:
             return False
         if (known := self._tail.get(offset)) is not None:
             return known == publication.id
-        after, until = self._skipped
-        return after < offset <= until or (len(self._tail) == TAIL and offset < next(iter(self._tail)))
+        if any(after < offset <= until for until, after in self._skipped.items()):
+            return True
+        return len(self._tail) == TAIL and offset < next(iter(self._tail))
 
     def _advance(self, publication: Publication) -> None:
         self.top, self.epoch = publication.offset, publication.epoch

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
 
 from hubbub.brokers import Broker, Outgoing, Page, Position, Publication
 from hubbub.errors import BrokerUnavailable
@@ -32,12 +31,12 @@ class Lines:
         keeps: whether a channel has a history to heal from.
         deliver: called with what follows in a channel.
         missed: called when so many publications are lost; None: nobody knows how many.
-        begin: starts a coroutine beside this one.
+        begin: calls a coroutine function, with arguments, beside this one.
     """
 
     def __init__(
         self, broker: Broker, wishes: Wishes, counts: Counts, keeps: Callable[[bytes], bool], deliver: Deliver,
-        missed: Callable[[bytes, int | None], None], begin: Callable[[Coroutine[Any, Any, None]], None],
+        missed: Callable[[bytes, int | None], None], begin: Callable[..., None],
     ) -> None:  # fmt: skip
         self._broker = broker
         self._wishes = wishes
@@ -180,7 +179,7 @@ class Lines:
         if not line.whole and name not in self._healing and name not in self._joining:
             self._healing.add(name)
             self._counts.gaps += 1
-            self._begin(self._heal(name, line))
+            self._begin(self._heal, name, line)
 
     async def _heal(self, name: bytes, line: Line) -> None:
         lost = False

@@ -89,8 +89,8 @@ class Node:
 
     def want(self, name: bytes, loop: asyncio.AbstractEventLoop) -> None:
         """Somebody is a member of that channel, and is served by that event loop."""
+        self.settle(loop)  # first: with a line it would not move any more
         self._wishes.want(name)
-        self.settle(loop)
         self._wake()
 
     def unwant(self, name: bytes) -> None:

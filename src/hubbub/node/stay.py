@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -91,12 +91,13 @@ class Stay:
                     "the node's heartbeat": self._beat,
                 }
                 for name, run in work.items():
-                    self._begin(supervise(name, run))
+                    self._begin(supervise, name, run)
                 self.rouse()
                 await enough.wait()
                 until = time.monotonic() + FAREWELL
                 while self._outbox.in_flight and self._up and time.monotonic() < until:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
+                self._group = None
                 for task in self._others:
                     task.cancel()
         finally:
@@ -123,11 +124,10 @@ class Stay:
                 outbox.fail_those_before(time.monotonic(), BrokerUnavailable(f"the node has ended: {self._reason}"))
             await self.broker.close()
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         if self._group is None:  # it is over
-            work.close()
             return
-        task = self._group.create_task(_guarded(work))
+        task = self._group.create_task(_guarded(work, *arguments))
         self._others.add(task)
         task.add_done_callback(self._others.discard)
 
@@ -188,10 +188,7 @@ class Stay:
             self._log.failure("a publication could not be delivered", error)
 
     def _lose(self, node: bytes) -> None:
-        async def evict() -> None:
-            await self.broker.evict(node)
-
-        self._begin(evict())
+        self._begin(self.broker.evict, node)
 
     # Events of the broker
 
@@ -220,17 +217,17 @@ class Stay:
             self._beaten, self._looked = 0.0, time.monotonic()
             self.lines.up = True
             logger.info("there is a link to the broker: %s", reason)
-            self._begin(self.colleagues.greet())
+            self._begin(self.colleagues.greet)
         elif was_up:
             logger.warning("the link to the broker broke: %s", reason)
         self._moved(up, reason)
         self.rouse()
 
 
-async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+async def _guarded(work: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
     """One failure ends that piece of work alone."""
     try:
-        await work
+        await work(*arguments)
     except BrokerUnavailable:  # when there is a link again, all is looked at again
         pass
     except Exception:
