@@ -29,7 +29,8 @@ GROUPS = {
     "Handlers and sockets": ["Handler", "Socket", "Request", "Closed", "Cause", "Reject"],
     "Messages": ["text", "binary", "Frame"],
     "Serving": ["run", "serve", "Server", "ServerStatistics", "Limits", "Deflate"],
-    "Errors": ["HubbubError", "Misuse", "Overloaded", "LimitReached", "Disconnected"],
+    "Between processes": ["History", "Ticket", "Published", "BrokerStatistics"],
+    "Errors": ["HubbubError", "Misuse", "Overloaded", "BrokerUnavailable", "LimitReached", "Disconnected"],
 }
 ASGI = ["WebSocketProtocol", "socket"]
 MADE = "<!-- Written by tools/docs.py from the code: change the docstrings, then run it. -->\n"

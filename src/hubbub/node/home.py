@@ -63,8 +63,8 @@ class Home:
     def _end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.loop.call_exception_handler({"message": "a node failed", "exception": error, "task": task})
+        self._ended(self)  # first: who sees that it is over may begin another one
         self.over.set()
-        self._ended(self)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self.loop) as runner:

@@ -210,8 +210,8 @@ class Node:
             if self._home is home:
                 self._home = None
             loop, self._next = self._next, None
-        if loop is not None and not self._closed:
-            self.settle(loop)
+            if loop is not None and not self._closed:
+                self.settle(loop)
 
     def _moved(self, up: bool, reason: str) -> None:
         if self.up and not up:

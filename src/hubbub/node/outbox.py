@@ -39,9 +39,11 @@ class Ticket:
 
     @property
     def done(self) -> bool:
+        """Whether it is known."""
         return self._callbacks is None
 
     def resolve(self, result: Result) -> None:
+        """For the node alone: this is what became of it."""
         with self._lock:
             callbacks, self._callbacks = self._callbacks, None
             if callbacks is None:
