@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 # What is tested once more in pure Python: all that goes through connections, outlets and mailboxes.
 PURE_TESTS := tests/unit/hub tests/unit/server tests/attack tests/integration/test_channels.py \
+	tests/integration/brokers/test_hubs.py \
 	tests/integration/test_handlers.py tests/integration/test_callbacks.py $(wildcard tests/integration/test_asgi*.py) \
 	tests/integration/test_unix_sockets.py tests/integration/test_timeouts.py tests/integration/test_transports.py \
 	tests/integration/test_supervision.py $(wildcard tests/integration/test_tls*.py)
