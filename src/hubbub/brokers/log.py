@@ -40,7 +40,7 @@ class Log:
         self.version_epoch: str = ""
         self.lives_until: float = now + position_ttl  # then the position is forgotten
         self._publications: deque[Publication] = deque()
-        self.kept_until = 0.0
+        self.kept_until: float = 0.0
         self._keys: dict[str, tuple[float, Published]] | None = None  # in the order in which they expire
 
     @property

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import islice
+from typing import ClassVar
 
 from hubbub.brokers.contract import (
     Broker,
@@ -79,7 +80,7 @@ class Engine:
     """
 
     def __init__(self, position_ttl: float | None = None) -> None:
-        self.roll = Roll()
+        self.roll: Roll = Roll()
         self.brokers: dict[bytes, MemoryBroker] = {}  # by node
         self._position_ttl = position_ttl
         self._logs: dict[bytes, Log] = {}
@@ -176,7 +177,7 @@ class MemoryBroker(Broker):
         engine: what it shares with other nodes of this event loop; left out, it has one of its own.
     """
 
-    traits = Traits(name="memory", processes=False)
+    traits: ClassVar[Traits] = Traits(name="memory", processes=False)
     events: Events
 
     def __init__(self, engine: Engine | None = None) -> None:

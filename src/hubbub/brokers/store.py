@@ -55,11 +55,13 @@ class StoredLog(Log):
 
     __slots__ = ("_db", "keys", "number", "rows", "size")
 
+    kept_until: float
+
     def __init__(self, db: sqlite3.Connection, number: int, epoch: str, now: float) -> None:
         super().__init__(epoch, now)
         self._db = db
-        self.number = number
-        self.size = 0  # of the history, by the latest publication
+        self.number: int = number
+        self.size: int = 0  # of the history, by the latest publication
         self.rows: list[Publication] = []  # not written yet
         self.keys: dict[str, Published] = {}
 

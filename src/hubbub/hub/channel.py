@@ -149,6 +149,10 @@ class Channel(Addressee):
         "number",
     )
 
+    count: int
+    forms: dict[int, int] | None
+    shards: list[Shard]
+
     def __init__(
         self, hub: Hub, id: Hashable, shards: int, most_shards: int, hash: int = 0, next: Channel | None = None
     ) -> None:

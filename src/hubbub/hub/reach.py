@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from hubbub.brokers import Broker, History, Outgoing, Publication, broker_for
+from hubbub.brokers import Broker, History, Outgoing, Publication, Traits, broker_for
 from hubbub.errors import BrokerUnavailable, LimitReached, Overloaded
 from hubbub.hub.bodies import body_of, message_of
 from hubbub.limits import Limits
@@ -51,7 +51,7 @@ class Reach:
     ) -> None:  # fmt: skip
         first = broker_for(broker)  # refused now, if ever
         brokers = iter([first])
-        self.traits = first.traits
+        self.traits: Traits = first.traits
         self._history = history
         self._hand_out = hand_out
         self._count = count

@@ -29,7 +29,7 @@ class Home:
         self._live = live
         self._ended = ended
         self._enough = asyncio.Event()
-        self.over = threading.Event()
+        self.over: threading.Event = threading.Event()
         self.thread: threading.Thread | None = None
         self.loop: asyncio.AbstractEventLoop = loop or asyncio.new_event_loop()
         if loop is None:

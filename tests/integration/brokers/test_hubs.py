@@ -208,7 +208,7 @@ async def test_a_process_that_serves_nobody_publishes_from_a_thread(make: Make) 
             await asyncio.to_thread(other.broadcast, "room", "from anywhere")
             assert await client.read() == await second.read() == "from anywhere"
             reach: Any = other.reach
-            assert reach.node._home.thread is None
+            await until(lambda: reach.node._home is not None and reach.node._home.thread is None)
 
 
 class Away(Broker):

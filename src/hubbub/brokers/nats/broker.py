@@ -61,6 +61,7 @@ class NatsBroker(Broker):
         address: servers, credentials and options; see `Address`.
     """
 
+    refused: int
     traits: ClassVar[Traits] = Traits(name="nats", dense=False, survives="process")
 
     def __init__(self, address: Address) -> None:

@@ -75,10 +75,10 @@ class Link(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self.greeting: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self.info: dict[str, Any] = {}
-        self.lost = asyncio.Event()
-        self.over = False
+        self.lost: asyncio.Event = asyncio.Event()
+        self.over: bool = False
         self.broken: Callable[[], object] = bool  # called when it is over, before anybody who waits is told
-        self.why = "the server has closed the connection"
+        self.why: str = "the server has closed the connection"
 
     # The connection
 
