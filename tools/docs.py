@@ -29,7 +29,7 @@ GROUPS = {
     "Handlers and sockets": ["Handler", "Socket", "Request", "Closed", "Cause", "Reject"],
     "Messages": ["text", "binary", "Frame"],
     "Serving": ["run", "serve", "Server", "ServerStatistics", "Limits", "Deflate"],
-    "Between processes": ["History", "Ticket", "Published", "BrokerStatistics"],
+    "Between processes": ["publish", "publish_async", "History", "Ticket", "Published", "BrokerStatistics"],
     "Errors": ["HubbubError", "Misuse", "Overloaded", "BrokerUnavailable", "LimitReached", "Disconnected"],
 }
 ASGI = ["WebSocketProtocol", "socket"]

@@ -6,7 +6,7 @@ channels into FastAPI, Starlette, Django and any other ASGI application.
 
 from hubbub.brokers import History, Published
 from hubbub.errors import BrokerUnavailable, Disconnected, HubbubError, LimitReached, Misuse, Overloaded, Reject
-from hubbub.hub import Hub, Member, Overflow, Statistics
+from hubbub.hub import Hub, Member, Overflow, Statistics, publish, publish_async
 from hubbub.limits import Limits
 from hubbub.node import BrokerStatistics, Ticket
 from hubbub.server import Cause, Closed, Handler, Server, ServerStatistics, Socket, run, serve
@@ -39,6 +39,8 @@ __all__ = [
     "Statistics",
     "Ticket",
     "binary",
+    "publish",
+    "publish_async",
     "run",
     "serve",
     "text",

@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "asgi": COMMON | {"wire", "hub", "server"},
     "load": {"errors", "logs", "wire"},
     "demo": {"", "asgi", "supervision"},
-    "cli": {"", "arguments", "errors", "asgi", "hub", "server", "native", "load", "logs", "demo"},
+    "cli": {"", "arguments", "brokers", "errors", "asgi", "hub", "server", "native", "load", "logs", "demo"},
     "__main__": {"errors", "cli"},
     "": {"brokers", "errors", "hub", "limits", "node", "server", "wire"},
 }

@@ -266,7 +266,7 @@ def _start_relay(path: Path, arguments: tuple[str, ...]) -> None:
     if not Path(sys.executable or "-").name.startswith("python"):
         raise HubbubError(
             f"this program ({sys.executable}) is not Python's own, and cannot start a relay:"
-            f" keep one running with `python -m hubbub.brokers.relay --linger inf {path}`"
+            f" keep one running with `hubbub relay {path}`"
         )
     command = [sys.executable, "-m", "hubbub.brokers.relay", *arguments, str(path)]
     no_input = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)

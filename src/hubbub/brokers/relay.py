@@ -257,7 +257,7 @@ async def serve(path: Path, engine: Engine, linger: float = LINGER) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns: 0; also when another relay is there already."""
+    """Returns: 0, or 1 when another relay is there already."""
     parser = argparse.ArgumentParser(prog="hubbub relay", description="Join the processes of this machine.")
     parser.add_argument("socket", help="its path, or a name within the user's own folder")
     parser.add_argument("--sqlite", metavar="FILE", default="", help="keep histories there")
@@ -268,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = place_of(given.socket)
     held = lock(path)
     if held is None:
-        return 0
+        return 1
     with on_stderr():
         engine = Engine()
         if given.sqlite:

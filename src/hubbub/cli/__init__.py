@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hubbub.cli import connect, demo, doctor, load, serve
+from hubbub.cli import connect, demo, doctor, load, publish, relay, serve
 from hubbub.cli.options import version
 
 __all__ = ["app"]
@@ -23,6 +23,8 @@ app.command(name="demo")(demo.demo)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="connect")(connect.connect)
 app.command(name="load")(load.load)
+app.command(name="publish")(publish.publish)
+app.command(name="relay")(relay.relay)
 
 
 def _version(wanted: bool) -> None:

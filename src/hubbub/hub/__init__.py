@@ -12,6 +12,7 @@ from hubbub.hub.channel import Member
 from hubbub.hub.given import cores
 from hubbub.hub.hub import Hub
 from hubbub.hub.outlet import AnyOutlet, Outlet, Owner, Sink, outlet_for
+from hubbub.hub.publishing import publish, publish_async
 from hubbub.hub.statistics import Counters, Statistics, Tally
 
 __all__ = [
@@ -27,4 +28,6 @@ __all__ = [
     "Tally",
     "cores",
     "outlet_for",
+    "publish",
+    "publish_async",
 ]

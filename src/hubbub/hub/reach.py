@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hubbub.hub.outlet import AnyOutlet
     from hubbub.wire import Frame
 
-__all__ = ["Missed", "Reach"]
+__all__ = ["Missed", "Reach", "Silent"]
 
 Missed = Callable[[Any, "int | None"], object]
 HandOut = Callable[[Hashable, "str | bytes", "frozenset[AnyOutlet]"], None]
@@ -198,6 +198,23 @@ class Reach:
         if question == "count":
             return self._count(channel_of(bytes.fromhex(content)))
         return None
+
+
+class Silent:
+    """The receiver of a node that serves nobody."""
+
+    def deliver(self, name: bytes, publications: Sequence[Publication]) -> None:
+        """Nobody is a member."""
+
+    def missed(self, name: bytes, count: int | None) -> None:
+        """Nobody misses it."""
+
+    def failed(self, outgoing: Outgoing) -> None:
+        """Its ticket tells."""
+
+    def answer(self, question: str, content: Any) -> Any:
+        """It has no members."""
+        return 0 if question == "count" else None
 
 
 def _numbers() -> Callable[[], int]:

@@ -1,0 +1,40 @@
+"""`hubbub publish`: one message to a channel, from a shell."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import hubbub
+
+__all__ = ["publish"]
+
+
+def publish(
+    channel: Annotated[str, typer.Argument(help="The channel, whose id is text.")],
+    message: Annotated[str, typer.Argument(help="The message; - reads it from stdin.")],
+    broker: Annotated[
+        str, typer.Option(envvar="HUBBUB_BROKER", help="The hubs' broker: local:, sqlite:FILE, nats://HOST ...")
+    ] = "local:",
+    binary: Annotated[bool, typer.Option("--binary", help="Send what stdin has as binary data.")] = False,
+    key: Annotated[str, typer.Option(help="Publish it only if no message with this key was, within 300 s.")] = "",
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the broker.")] = 5.0,
+) -> None:
+    """Publish a message to all members of a channel, whatever process they are in.
+
+    The programs whose clients are to see it have `Hub(broker=...)` with the same broker.
+
+        hubbub publish news "It works."
+        date | hubbub publish clock - --broker nats://localhost
+    """
+    if binary and message != "-":
+        raise typer.BadParameter("--binary goes with a message of -, which is read from stdin")
+    data = sys.stdin.buffer.read() if message == "-" else message
+    sent = hubbub.binary(data) if binary and isinstance(data, bytes) else hubbub.text(data)
+    done = hubbub.publish(channel, sent, broker=broker, key=key, timeout=timeout)
+    if done.suppressed:
+        typer.echo(f"not published: a message with this key was, as number {done.offset} of the channel")
+    else:
+        typer.echo(f"published as number {done.offset} of the channel (epoch {done.epoch})")

@@ -1,0 +1,29 @@
+"""`hubbub relay`: the process that joins the others of a machine, for those who want to run it as a service."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hubbub.brokers import relay as process
+
+__all__ = ["relay"]
+
+
+def relay(
+    socket: Annotated[str, typer.Argument(help="Path of its socket, or its name; that of `local:NAME`.")] = "default",
+    sqlite: Annotated[str, typer.Option(metavar="FILE", help="Keep histories in that file, as sqlite:FILE does.")] = "",
+    synchronous: Annotated[str, typer.Option(help="Of SQLite: full, normal or off.")] = "normal",
+    linger: Annotated[
+        float, typer.Option(metavar="SECONDS", help="End when there has been no process for so long; inf: never.")
+    ] = float("inf"),
+) -> None:
+    """Join the processes of this machine whose hubs have `local:` as their broker.
+
+    They start it themselves when there is none. As a service of its own it need not be started by any of them.
+    """
+    arguments = [socket, "--synchronous", synchronous, "--linger", str(linger)]
+    if process.main([*arguments, "--sqlite", sqlite] if sqlite else arguments):
+        typer.echo(f"another relay serves {socket} already")
+        raise typer.Exit(1)

@@ -1,0 +1,68 @@
+"""Publishing without a hub: from code, and from a shell."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hubbub
+from integration.brokers.test_hubs import member, relay_of, stop
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+async def test_what_is_published_elsewhere_reaches_members(tmp_path: Path) -> None:
+    url = f"local:{tmp_path}/own.sock"
+    hub = hubbub.Hub(broker=url)
+    async with member(hub) as (client, _):
+        done = await asyncio.to_thread(hubbub.publish, "room", "from a thread", broker=url)
+        assert (done.offset, done.suppressed) == (1, "")
+        assert await client.read() == "from a thread"
+        await hubbub.publish_async("room", b"from a task", broker=url, key="k")
+        again = await hubbub.publish_async("room", b"from a task", broker=url, key="k")
+        assert (again.offset, again.suppressed) == (2, "repeated")
+        assert await client.read() == b"from a task"
+        for arguments, data, expected in (
+            (["room", "from a shell"], None, "from a shell"),
+            (["room", "-"], b"from a pipe", "from a pipe"),
+            (["room", "-", "--binary"], b"\xff", b"\xff"),
+        ):
+            told = await asyncio.to_thread(run, [*arguments, "--broker", url], data)
+            assert told.returncode == 0, told
+            assert told.stdout.startswith(b"published as number ")
+            assert await client.read() == expected
+        relay = relay_of(hub)
+    await hub.close()
+    stop(relay)
+
+
+def run(arguments: list[str], data: bytes | None) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "hubbub", "publish", *arguments]
+    return subprocess.run(command, input=data, capture_output=True, timeout=30, check=False, env=os.environ)
+
+
+def test_who_forgets_the_broker_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HUBBUB_BROKER", raising=False)
+    with pytest.raises(hubbub.Misuse, match="HUBBUB_BROKER"):
+        hubbub.publish("room", "x")
+    with pytest.raises(hubbub.Misuse, match="no other process"):
+        hubbub.publish("room", "x", broker="memory:")
+
+
+async def test_an_event_loop_is_not_blocked() -> None:
+    with pytest.raises(hubbub.Misuse, match="publish_async"):
+        hubbub.publish("room", "x", broker="local:")
+
+
+def test_a_broker_that_cannot_be_reached_is_told_without_its_credentials() -> None:
+    with pytest.raises(hubbub.BrokerUnavailable, match="no link to the broker") as caught:
+        hubbub.publish("room", "x", broker="nats://user:secret@127.0.0.1:1", timeout=0.3)
+    assert "secret" not in str(caught.value)
