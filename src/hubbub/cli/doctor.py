@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hubbub import Misuse, native
+from hubbub.cli.broker import examine
 from hubbub.cli.options import version
 from hubbub.hub import cores
 from hubbub.hub.statistics import fanout
@@ -57,9 +58,17 @@ def findings() -> Iterator[Finding]:
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", envvar="HUBBUB_JSON", help="Print JSON, for programs.")] = False,
+    broker: Annotated[
+        str, typer.Option(envvar="HUBBUB_BROKER", metavar="URL", help="Connect to this broker as well, and look at it.")
+    ] = "",
 ) -> None:
-    """Show versions, the event loop, the compiled part and the machine's limits, with advice."""
+    """Show versions, the event loop, the compiled part and the machine's limits, with advice; and a broker's state.
+
+    Ends with status 1 if there is a broker and it cannot be used.
+    """
     found = list(findings())
+    checks = examine(broker) if broker else []
+    found += [Finding(check.name, check.value, check.advice) for check in checks]
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in found], indent=2))
     else:
@@ -70,6 +79,8 @@ def doctor(
             if finding.advice:
                 table.add_row("", "", f"[yellow]{finding.advice}[/]")
         Console(highlight=False, width=None if sys.stdout.isatty() else UNWRAPPED).print(table)
+    if any(check.fatal for check in checks):
+        raise typer.Exit(1)
 
 
 def _event_loop() -> Finding:

@@ -13,14 +13,20 @@ __all__ = ["publish"]
 
 
 def publish(
-    channel: Annotated[str, typer.Argument(help="The channel, whose id is text.")],
-    message: Annotated[str, typer.Argument(help="The message; - reads it from stdin.")],
+    channel: Annotated[str, typer.Argument(envvar="HUBBUB_CHANNEL", help="The channel, whose id is text.")],
+    message: Annotated[str, typer.Argument(envvar="HUBBUB_MESSAGE", help="The message; - reads it from stdin.")],
     broker: Annotated[
         str, typer.Option(envvar="HUBBUB_BROKER", help="The hubs' broker: local:, sqlite:FILE, nats://HOST ...")
     ] = "local:",
-    binary: Annotated[bool, typer.Option("--binary", help="Send what stdin has as binary data.")] = False,
-    key: Annotated[str, typer.Option(help="Publish it only if no message with this key was, within 300 s.")] = "",
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the broker.")] = 5.0,
+    binary: Annotated[
+        bool, typer.Option("--binary", envvar="HUBBUB_BINARY", help="Send what stdin has as binary data.")
+    ] = False,
+    key: Annotated[
+        str, typer.Option(envvar="HUBBUB_KEY", help="Publish it only if no message with this key was, within 300 s.")
+    ] = "",
+    timeout: Annotated[
+        float, typer.Option(envvar="HUBBUB_TIMEOUT", min=0.1, help="Seconds to wait for the broker.")
+    ] = 5.0,
 ) -> None:
     """Publish a message to all members of a channel, whatever process they are in.
 

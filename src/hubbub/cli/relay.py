@@ -12,11 +12,23 @@ __all__ = ["relay"]
 
 
 def relay(
-    socket: Annotated[str, typer.Argument(help="Path of its socket, or its name; that of `local:NAME`.")] = "default",
-    sqlite: Annotated[str, typer.Option(metavar="FILE", help="Keep histories in that file, as sqlite:FILE does.")] = "",
-    synchronous: Annotated[str, typer.Option(help="Of SQLite: full, normal or off.")] = "normal",
+    socket: Annotated[
+        str, typer.Argument(envvar="HUBBUB_SOCKET", help="Path of its socket, or its name; that of `local:NAME`.")
+    ] = "default",
+    sqlite: Annotated[
+        str,
+        typer.Option(envvar="HUBBUB_SQLITE", metavar="FILE", help="Keep histories in that file, as sqlite:FILE does."),
+    ] = "",
+    synchronous: Annotated[
+        str, typer.Option(envvar="HUBBUB_SYNCHRONOUS", help="Of SQLite: full, normal or off.")
+    ] = "normal",
     linger: Annotated[
-        float, typer.Option(metavar="SECONDS", help="End when there has been no process for so long; inf: never.")
+        float,
+        typer.Option(
+            envvar="HUBBUB_LINGER",
+            metavar="SECONDS",
+            help="End when there has been no process for so long; inf: never.",
+        ),
     ] = float("inf"),
 ) -> None:
     """Join the processes of this machine whose hubs have `local:` as their broker.

@@ -66,3 +66,18 @@ def test_a_broker_that_cannot_be_reached_is_told_without_its_credentials() -> No
     with pytest.raises(hubbub.BrokerUnavailable, match="no link to the broker") as caught:
         hubbub.publish("room", "x", broker="nats://user:secret@127.0.0.1:1", timeout=0.3)
     assert "secret" not in str(caught.value)
+
+
+def test_doctor_looks_at_the_broker(tmp_path: Path) -> None:
+    def doctor(url: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hubbub", "doctor", "--broker", url]
+        return subprocess.run(command, capture_output=True, timeout=30, check=False, text=True)
+
+    well = doctor(f"sqlite:{tmp_path}/kept.db")
+    assert well.returncode == 0, well.stderr
+    assert "round trip" in well.stdout
+    assert "SQLite" in well.stdout
+    ill = doctor("nats://user:secret@127.0.0.1:1")
+    assert ill.returncode == 1
+    assert "not reached" in ill.stdout
+    assert "secret" not in ill.stdout + ill.stderr
