@@ -13,9 +13,11 @@ from hubbub.hub.given import cores
 from hubbub.hub.hub import Hub
 from hubbub.hub.outlet import AnyOutlet, Outlet, Owner, Sink, outlet_for
 from hubbub.hub.publishing import publish, publish_async
+from hubbub.hub.several import WORKERS
 from hubbub.hub.statistics import Counters, Statistics, Tally
 
 __all__ = [
+    "WORKERS",
     "AnyOutlet",
     "Counters",
     "Hub",

@@ -26,6 +26,7 @@ from hubbub.hub.given import cores, name_size, outlet_of, outlets_of
 from hubbub.hub.memberships import among, every, with_one, without
 from hubbub.hub.outlet import AnyOutlet, Outlet, total_backlog
 from hubbub.hub.reach import Missed, Reach
+from hubbub.hub.several import warn_if_several
 from hubbub.hub.statistics import Counters, Statistics, fanout, loads_of
 from hubbub.hub.writers import Writers
 from hubbub.limits import Limits
@@ -43,9 +44,6 @@ _usual: Callable[..., int | None] = (lambda *_: None) if fanout is None else fan
 
 class Hub:
     """Owns all channels. Every method may be called from any thread and any task, from finalizers and signal handlers.
-
-    One of the latter that interrupts a method of a hub or a socket is told how things are at that moment, and what it
-    changes takes place, in order, when the interrupted method is over.
 
     Args:
         writers: writers that stay when there is nothing to do.
@@ -99,6 +97,7 @@ class Hub:
             self._threads = fanout.Writers(*self._pool_size, self.counters.native, self.limits)
         self._writers: dict[asyncio.AbstractEventLoop, Writers] = {}  # of the sockets that their event loop writes to
         self.reach: Reach | None = None
+        self._warned = False  # that it has no broker, and other processes have hubs
         if broker := os.environ.get("HUBBUB_BROKER", "") if broker is None else broker:
             instance("history", history, History, "a hubbub.History")
             self.reach = Reach(broker, history, self.limits, self._hand_out, self.count, self.counters.drops, missed)
@@ -279,7 +278,6 @@ class Hub:
         """Broadcast through the broker, and learn what became of it: `await` the ticket, or `wait` for it on a thread.
 
         Args:
-            exclude: as for `broadcast`.
             key: of messages of one channel with the same key, within 300 s, only the first is published.
 
         Returns: a Ticket, whose result is a Published: the message's place in its channel. Not that a client has it.
@@ -291,8 +289,7 @@ class Hub:
         if self.reach is None:
             raise Misuse("what becomes of a message is the broker's to say, and this hub has none: use broadcast")
         ticket = Ticket()
-        excluded = outlets_of(exclude)
-        self.reach.publish(channel, frame(message), excluded, 0, ticket, key)
+        self.reach.publish(channel, frame(message), outlets_of(exclude), 0, ticket, key)
         return ticket
 
     async def count_everywhere(self, channel: Hashable, *, timeout: float = 2.0) -> int:  # noqa: ASYNC109
@@ -380,6 +377,9 @@ class Hub:
             self._channels.add(channel)
             if self.reach is not None:
                 self.reach.want(channel.id, outlet.loop)
+            elif not self._warned:
+                self._warned = True
+                put_off.append((warn_if_several, ()))
         outlet.memberships = with_one(outlet.memberships, member)
         self._memberships += 1
         if outlet.open:

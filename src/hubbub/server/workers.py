@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from hubbub.hub import WORKERS
 from hubbub.logs import logger
 from hubbub.server.listener import bind_tcp
 from hubbub.supervision import Pauses
@@ -46,6 +47,7 @@ class Family:
 
     def __init__(self, count: int, work: Callable[[int], None]) -> None:
         self._work = work
+        self._count = count
         self._started: dict[int, float] = {}  # by process id, when
         self._due = [0.0] * count  # when each missing worker is to be started
         self._pauses = Pauses()
@@ -118,6 +120,7 @@ class Family:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             for descriptor in (self._alive, *self._woken):
                 os.close(descriptor)
+            os.environ[WORKERS] = str(self._count)
             self._work(self._parent)
             code = 0
         except SystemExit as error:
