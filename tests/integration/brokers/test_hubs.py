@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -319,36 +321,52 @@ if __name__ == "__main__":
 """
 
 
-async def test_workers_share_their_rooms(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)}
-    server = subprocess.Popen([sys.executable, str(program)], stderr=subprocess.PIPE, text=True, env=environment)
-    assert server.stderr is not None
+OURS = [sys.executable, "program.py"]
+UVICORN = [
+    *(sys.executable, "-m", "uvicorn", "fastapi_chat:app", "--ws", "hubbub.asgi:WebSocketProtocol"),
+    *("--workers", "3", "--port", "{port}"),
+]
+
+
+@pytest.mark.parametrize(("command", "path"), [(OURS, "/"), (UVICORN, "/rooms/room")], ids=["hubbub.run", "uvicorn"])
+async def test_workers_share_their_rooms(tmp_path: Path, command: list[str], path: str) -> None:
+    """Three processes, and one room: the example for FastAPI as it is, with the broker from the environment."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "program.py").write_text(PROGRAM.replace("port=0", f"port={port}"))
+    example = Path(__file__).parents[3] / "examples" / "fastapi_chat.py"
+    (tmp_path / "fastapi_chat.py").write_text(example.read_text())
+    environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path), "HUBBUB_BROKER": "local:workers"}
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [argument.format(port=port) for argument in command], cwd=tmp_path, env=environment, stderr=log, stdout=log
+        )
     try:
-        lines = [await asyncio.to_thread(server.stderr.readline)]
-        while not (found := re.search(r":(\d+)", lines[-1].partition("listening on")[2])):
-            lines.append(await asyncio.to_thread(server.stderr.readline))
-            assert lines[-1], lines
-        clients = [await RawClient.connect(int(found[1])) for _ in range(12)]  # some at each worker
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
+            clients = []
+            while len(clients) < 12:  # some at each worker
+                try:
+                    clients.append(await RawClient.connect(port, path=path))
+                except (ConnectionError, asyncio.IncompleteReadError):  # it starts
+                    assert server.poll() is None, (tmp_path / "log").read_text()
+                    await asyncio.sleep(0.1)
             for client in clients:  # until all are joined: what was said before is not theirs
-                while True:
+                heard = False
+                while not heard:
                     clients[0].text("are you there?")
-                    try:
-                        async with asyncio.timeout(0.5):
-                            await client.read()
-                            break
-                    except TimeoutError:
-                        continue
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.3):
+                            while not str(await client.read()).endswith("are you there?"):
+                                pass
+                            heard = True
             clients[1].text("all of you")
             for client in clients:
-                while await client.read() != "all of you":
+                while not str(await client.read()).endswith("all of you"):
                     pass
     finally:
         server.terminate()
-        await asyncio.to_thread(server.wait, 10)
-        server.stderr.close()
+        await asyncio.to_thread(server.wait, 15)
+    assert "one of 3" not in (tmp_path / "log").read_text()
 
 
 def test_workers_need_a_broker_that_joins_processes() -> None:
