@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "supervision": {"logs"},
     "wire": {"arguments", "errors", "native"},
     "brokers": {"arguments", "errors", "limits", "logs", "supervision"},
+    "testing": {"brokers", "errors"},
     "node": {"arguments", "brokers", "errors", "limits", "logs", "supervision"},
     "hub": COMMON | {"wire", "brokers", "node"},
     "server": COMMON | {"wire", "hub"},
