@@ -28,6 +28,7 @@ from hubbub.brokers.contract import (
 )
 from hubbub.brokers.log import Log, new_epoch
 from hubbub.brokers.urls import options_of
+from hubbub.errors import BrokerUnavailable
 
 __all__ = ["Engine", "MemoryBroker", "Roll"]
 
@@ -183,6 +184,7 @@ class MemoryBroker(Broker):
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine: Engine = engine or Engine()
         self._node = b""
+        self._started = False
         self._subscribed: set[bytes] = set()
 
     @classmethod
@@ -190,56 +192,69 @@ class MemoryBroker(Broker):
         options_of(url)
         return cls()
 
+    def _linked(self) -> Engine:
+        if not self._started:
+            raise BrokerUnavailable("the broker is not started, or closed")
+        return self.engine
+
     async def start(self, node: bytes, events: Events) -> None:
-        self._node, self.events = node, events
+        self._node, self.events, self._started = node, events, True
         self.engine.brokers[node] = self
         events.state(True, "in this process")
 
     async def close(self) -> None:
-        if self.engine.brokers.get(self._node) is self:
+        if not self._started:
+            return
+        await self.unsubscribe(list(self._subscribed))
+        self._started = False
+        if self.engine.brokers.get(self._node) is self:  # and the node is not back already, by another broker
             del self.engine.brokers[self._node]
-            await self.unsubscribe(list(self._subscribed))
             self.engine.roll.evict(self._node)
             for other in tuple(self.engine.brokers.values()):
                 other.events.gone(self._node)
 
     async def append(self, batch: Sequence[Outgoing]) -> Sequence[Published | Exception]:
-        return self.engine.append(batch)
+        return self._linked().append(batch)
 
     async def subscribe(self, channels: Sequence[bytes]) -> Sequence[Position | None]:
+        engine = self._linked()
         for channel in channels:
             self._subscribed.add(channel)
-            self.engine.subscribe(self, channel)
-        return [self.engine.position(channel) for channel in channels]
+            engine.subscribe(self, channel)
+        return [engine.position(channel) for channel in channels]
 
     async def unsubscribe(self, channels: Sequence[bytes]) -> None:
+        engine = self._linked()
         for channel in channels:
             self._subscribed.discard(channel)
-            self.engine.unsubscribe(self, channel)
+            engine.unsubscribe(self, channel)
 
     async def positions(self, channels: Sequence[bytes]) -> Sequence[Position | None]:
-        return [self.engine.position(channel) for channel in channels]
+        engine = self._linked()
+        return [engine.position(channel) for channel in channels]
 
     async def history(
         self, channel: bytes, since: Position | None = None, limit: int | None = None, reverse: bool = False
     ) -> Page:
-        return self.engine.page(channel, since, limit, reverse)
+        return self._linked().page(channel, since, limit, reverse)
 
     async def forget(self, channel: bytes) -> None:
-        self.engine.forget(channel)
+        self._linked().forget(channel)
 
     async def present(self, changes: Sequence[Change]) -> None:
+        roll = self._linked().roll
         for change in changes:
-            self.engine.roll.change(self._node, change)
+            roll.change(self._node, change)
 
     async def presence(self, channel: bytes, limit: int | None = None) -> Presence:
-        return self.engine.roll.of(channel, limit)
+        return self._linked().roll.of(channel, limit)
 
     async def evict(self, node: bytes) -> Sequence[Change]:
-        return self.engine.roll.evict(node)
+        return self._linked().roll.evict(node)
 
     async def control(self, data: bytes, node: bytes | None = None) -> None:
-        for broker in [*self.engine.brokers.values()] if node is None else [self.engine.brokers.get(node)]:
+        brokers = self._linked().brokers
+        for broker in [*brokers.values()] if node is None else [brokers.get(node)]:
             if broker is not None:
                 broker.events.control(self._node, data)
 
