@@ -17,7 +17,7 @@ or, without pytest, `python -m hubbub.testing.brokers my://localhost`, or `--ben
 cannot do, such as cutting a link, is not checked, and said so; each further method of `Bench` enables more checks.
 """
 
-from hubbub.testing.brokers import append, control, guards, history, interest, presence, trouble
+from hubbub.testing.brokers import append, control, guards, history, interest, life, presence, trouble
 from hubbub.testing.brokers.bench import Bench, Broken, Lacking, MemoryBench, Node, UrlBench, bench_for
 from hubbub.testing.brokers.checks import Check, Outcome, judge
 
@@ -36,5 +36,5 @@ __all__ = [
 ]
 
 CHECKS: tuple[Check, ...] = tuple(
-    check for group in (append, history, guards, interest, presence, control, trouble) for check in group.CHECKS
+    check for group in (append, history, guards, interest, presence, control, life, trouble) for check in group.CHECKS
 )

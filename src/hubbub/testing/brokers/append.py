@@ -144,17 +144,17 @@ async def one_order_for_all(bench: Bench) -> None:
 
     async def publisher(number: int) -> None:
         node = nodes[number % 4]
-        for n in range(0, 30, 3):
+        for n in range(0, 90, 3):
             await node.append(*(node.new(channel, b"%d %d" % (number, n + m)) for m in range(3)))
 
     await asyncio.gather(*(publisher(number) for number in range(8)))
     for node, position in zip(nodes, positions, strict=True):
-        told = await node.wait_for(channel, 240)
+        told = await node.wait_for(channel, 720)
         linked(told, position, node.broker.traits.dense)
         same(told, nodes[0].told[channel], "the sequence at one node, beside that at another")
     for number in range(8):
         own = [body for body in nodes[0].bodies(channel) if body.startswith(b"%d " % number)]
-        same(own, [b"%d %d" % (number, n) for n in range(30)], "one publisher's publications")
+        same(own, [b"%d %d" % (number, n) for n in range(90)], "one publisher's publications")
 
 
 @group.check()
@@ -179,7 +179,7 @@ async def bodies_are_any_bytes(bench: Bench) -> None:
     await other.subscribe(channel)
     kept = KEPT if node.broker.traits.history else None
     batch = [node.new(channel, body, history=kept) for body in bodies_for(bench)]
-    batch[-1].id = b"\0\r\n\xff{}*>. \t\x1b"
+    batch[-1].id = b"\t\r\n\0\xff{}*>. \n"
     for new in batch:
         await node.append(new)
     told = await other.wait_for(channel, len(batch))

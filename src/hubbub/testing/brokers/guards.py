@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hubbub.brokers import Published
+from hubbub.brokers import History, Published
 from hubbub.testing.brokers.bench import KEPT, Bench, Node, expect, same
 from hubbub.testing.brokers.checks import Group
 
@@ -63,6 +63,37 @@ async def key_counts_once(bench: Bench) -> None:
         again = await one.publish(channel, b"again", history=KEPT, key="k")
         same(again, Published(first.offset, first.epoch, "repeated"), "the result of a repeated one")
     await told_alone(bench, node, channel, [b"first", b"between"])
+
+
+@group.check()
+async def key_is_known_for_long(bench: Bench) -> None:
+    """A key is known for 300 s, though thousands follow, and though its publication is not kept any more."""
+    node = await bench.node()
+    channel = bench.name()
+    first = await node.publish(channel, key="first", history=History(2, 60))
+    await node.append(*(node.new(channel, key=f"{n}", history=History(2, 60)) for n in range(2000)))
+    again = await node.publish(channel, key="first", history=History(2, 60))
+    same(again, Published(first.offset, first.epoch, "repeated"), "the result of a key, after 2,000 others")
+    await node.publish(channel)
+    if node.broker.traits.history:
+        await node.broker.forget(channel)
+    again = await node.publish(channel, key="first")
+    same(again.suppressed, "repeated", "`suppressed` of a key, after the history was emptied")
+
+
+@group.check()
+async def version_is_known_for_long(bench: Bench) -> None:
+    """The version is the channel's, though its publication is not kept any more."""
+    node = await bench.node()
+    channel = bench.name()
+    await with_version(node, channel, 7, history=History(2, 60))
+    await node.append(*(node.new(channel, history=History(2, 60)) for _ in range(50)))
+    same(await with_version(node, channel, 6), "older", "`suppressed` of version 6, with 7 trimmed away")
+    await node.publish(channel)
+    if node.broker.traits.history:
+        await node.broker.forget(channel)
+    same(await with_version(node, channel, 7), "older", "`suppressed` of version 7, with 7 emptied away")
+    same(await with_version(node, channel, 8), "", "`suppressed` of version 8")
 
 
 @group.check()
@@ -180,7 +211,7 @@ async def versions_from_several_nodes_at_once(bench: Bench) -> None:
     async def publish(node: Node, versions: range) -> int:
         return sum([not await with_version(node, channel, version) for version in versions])
 
-    counted = sum(await asyncio.gather(*(publish(node, range(n + 1, 61, 3)) for n, node in enumerate(nodes))))
+    counted = sum(await asyncio.gather(*(publish(node, range(3 - n, 61, 3)) for n, node in enumerate(nodes))))
     await nodes[0].wait_for(channel, counted)
     await bench.quiet()
     versions = [int(body) for body in nodes[0].bodies(channel)]
