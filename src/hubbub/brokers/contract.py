@@ -121,9 +121,10 @@ class Outgoing:
         channel: the channel's name: up to 2 KiB of any bytes.
         body: any bytes.
         id: 12 bytes that no other publication has.
-        history: what is kept; None: the channel is numbered, and nothing kept.
+        history: what is kept; None: the channel is numbered, and nothing kept. What was kept before it goes, for
+            there would be a hole behind it.
         key: an idempotency key: of publications of one channel with the same key within 300 s only the first counts.
-        version: above 0: only what is above the version of the channel's latest counts.
+        version: 1 to 2**63 - 1: only what is above the version of the channel's latest that had one counts. 0: none.
         version_epoch: versions of another one than the latest's count always; "" is the latest's, whatever that was.
     """
 
@@ -236,7 +237,8 @@ class Events(Protocol):
     def state(self, up: bool, reason: str) -> None:
         """The link to the engine is there, or broke and why.
 
-        When it broke, every subscription is void, and the node makes all of them again when it is there again.
+        When it broke, every subscription is void, and what the node has put into presence may be gone. When it is
+        there again, the node makes all of it again.
         """
 
 
@@ -265,7 +267,11 @@ class Broker(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """End: the link is closed, and what this node has put into presence goes. May be called in any state."""
+        """End: the link is closed, and what this node has put into presence goes.
+
+        May be called in any state, and ends within 12 s though the engine hangs. Calls that wait raise
+        BrokerUnavailable. Then the broker may be started again.
+        """
 
     @abstractmethod
     async def append(self, batch: Sequence[Outgoing]) -> Sequence[Published | Exception]:
@@ -275,8 +281,8 @@ class Broker(ABC):
         4 MiB besides its last one.
 
         Returns: what became of each, in the same order; an exception for one that the engine refused.
-        Raises: BrokerUnavailable: for all of them. With outcome "unknown" some may have been appended; with "unsent"
-            none was, and the node tries again.
+        Raises: BrokerUnavailable: for all of them, after 12 s at the latest. With outcome "unknown" some may have been
+            appended; with "unsent" none was, and the node tries again.
         """
 
     @abstractmethod
@@ -315,7 +321,11 @@ class Broker(ABC):
 
     @abstractmethod
     async def present(self, changes: Sequence[Change]) -> None:
-        """Make these changes, in order. What a node has put stays until it drops it, closes, or is evicted."""
+        """Make these changes, in order.
+
+        What a node has put stays until it drops it, closes, is evicted, or, with some brokers, loses its link. A client
+        that another node puts is that one's from then on: what the first one then says of it is late, and ignored.
+        """
 
     @abstractmethod
     async def presence(self, channel: bytes, limit: int | None = None) -> Presence:
