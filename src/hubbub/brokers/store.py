@@ -153,6 +153,7 @@ class SqliteEngine(Engine):
         now, db = self.now(), self._db
         try:
             db.execute("BEGIN IMMEDIATE")
+            self._remember_no_more()
             self._expire(now)
             results, pending = self._order(batch, now)
             self._write({new.channel for new in batch}, now)
@@ -208,8 +209,18 @@ class SqliteEngine(Engine):
         return log
 
     def position(self, channel: bytes) -> Position | None:
+        self._remember_no_more()
         log = self._find(channel)
         return None if log is None else log.position
+
+    def page(self, channel: bytes, since: Position | None, limit: int | None, reverse: bool) -> Page:
+        self._remember_no_more()
+        return super().page(channel, since, limit, reverse)
+
+    def _remember_no_more(self) -> None:
+        """Never within a turn, whose logs have yet to be written."""
+        if len(self._stored) >= REMEMBERED:
+            self._stored.clear()
 
     def _find(self, channel: bytes) -> StoredLog | None:
         log = self._stored.get(channel)
@@ -222,8 +233,6 @@ class SqliteEngine(Engine):
             if found is not None:
                 self._delete([found[0]])
             return None
-        if len(self._stored) >= REMEMBERED:
-            self._stored.clear()
         log = self._stored[channel] = StoredLog(self._db, found[0], found[1], self.now())
         log.top, log.version, log.version_epoch = found[2], int(found[3]), found[4]
         log.kept_until, log.lives_until = found[5], found[6]
