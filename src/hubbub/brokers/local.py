@@ -34,6 +34,7 @@ __all__ = ["LocalBroker"]
 _between = random.SystemRandom().uniform
 
 ANSWER = 8.0  # seconds for an answer, until the relay is thought to hang
+FAREWELL = 1.0  # seconds for what is still to be written at the end
 START = 5.0  # seconds for a relay to start
 
 
@@ -73,9 +74,14 @@ class LocalBroker(Broker):
             keeping.cancel()
             await asyncio.wait([keeping])
         if self._link is not None:
-            self._link.transport.close()
-            await self._link.lost.wait()
-            self._link = None
+            link, self._link = self._link, None
+            link.transport.close()
+            try:
+                async with asyncio.timeout(FAREWELL):
+                    await link.lost.wait()
+            except TimeoutError:  # a relay that hangs reads nothing of what waits
+                link.transport.abort()
+                await link.lost.wait()
 
     async def reset(self, reason: str) -> None:
         """Cut the link; another one is made."""
