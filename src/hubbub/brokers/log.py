@@ -31,7 +31,17 @@ def new_epoch() -> str:
 class Log:
     """One channel. `now` is in seconds, of a clock that never goes back."""
 
-    __slots__ = ("_keys", "_publications", "epoch", "kept_until", "lives_until", "top", "version", "version_epoch")
+    __slots__ = (
+        "_keys",
+        "_publications",
+        "due",
+        "epoch",
+        "kept_until",
+        "lives_until",
+        "top",
+        "version",
+        "version_epoch",
+    )
 
     def __init__(self, epoch: str, now: float, position_ttl: float = NUMBERS_TTL) -> None:
         self.epoch: str = epoch
@@ -39,6 +49,7 @@ class Log:
         self.version: int = 0
         self.version_epoch: str = ""
         self.lives_until: float = now + position_ttl  # then the position is forgotten
+        self.due: float = self.lives_until  # when its engine looks at it
         self._publications: deque[Publication] = deque()
         self.kept_until: float = 0.0
         self._keys: dict[str, tuple[float, Published]] | None = None  # in the order in which they expire
@@ -65,17 +76,29 @@ class Log:
         self.lives_until = max(self.lives_until, now + lasts, self.kept_until)
         return publication
 
-    def _first(self, key: str, now: float) -> Published | None:
-        keys = self._keys
+    def tidy(self, now: float) -> float:
+        """Let go of what has expired. When there is more to let go of."""
+        if self.kept_until <= now:
+            self._publications.clear()
+        keys, next_key = self._keys, self.lives_until
         while keys:
             oldest = next(iter(keys))
-            if keys[oldest][0] > now:
+            next_key = keys[oldest][0]
+            if next_key > now:
                 break
             del keys[oldest]
-        return keys[key][1] if keys and key in keys else None
+        if not keys:
+            self._keys, next_key = None, self.lives_until
+        return min(self.lives_until, next_key, self.kept_until if self._publications else self.lives_until)
+
+    def _first(self, key: str, now: float) -> Published | None:
+        found = self._keys.get(key) if self._keys is not None else None
+        return found[1] if found is not None and found[0] > now else None
 
     def _remember(self, key: str, published: Published, now: float) -> None:
-        self._keys = self._keys or {}
+        if self._keys is None:
+            self._keys = {}
+        self._keys.pop(key, None)
         self._keys[key] = (now + KEY_TTL, published)
 
     def _is_older(self, version: int, epoch: str) -> bool:

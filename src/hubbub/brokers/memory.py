@@ -26,7 +26,7 @@ from hubbub.brokers.contract import (
     Published,
     Traits,
 )
-from hubbub.brokers.log import Log, new_epoch
+from hubbub.brokers.log import KEY_TTL, Log, new_epoch
 from hubbub.brokers.urls import options_of
 from hubbub.errors import BrokerUnavailable
 
@@ -85,7 +85,7 @@ class Engine:
         self.brokers: dict[bytes, MemoryBroker] = {}  # by node
         self._position_ttl = position_ttl
         self._logs: dict[bytes, Log] = {}
-        self._expiring: list[tuple[float, bytes]] = []  # a heap, with one entry for each log
+        self._expiring: list[tuple[float, bytes]] = []  # a heap, with an entry for each log when that is due
         self._interest: dict[bytes, dict[MemoryBroker, None]] = {}
 
     def close(self) -> None:
@@ -108,6 +108,8 @@ class Engine:
             log = self.log(new.channel, now)
             done = log.append(new, now, self._position_ttl)
             if isinstance(done, Publication):
+                if (new.history is not None and log.kept_until < log.due) or (new.key and now + KEY_TTL < log.due):
+                    self._look_again(log, new.channel, now)
                 pending.setdefault(new.channel, []).append(done)
                 done = Published(done.offset, done.epoch)
             results.append(done)
@@ -127,8 +129,13 @@ class Engine:
         log = self._logs.get(channel)
         if log is None:
             log = self._logs[channel] = Log(new_epoch(), now, self._position_ttl or 86400.0)
-            heappush(self._expiring, (log.lives_until, channel))
+            heappush(self._expiring, (log.due, channel))
         return log
+
+    def _look_again(self, log: Log, channel: bytes, now: float) -> None:
+        """When something of it will have expired."""
+        log.due = log.tidy(now)
+        heappush(self._expiring, (log.due, channel))
 
     def position(self, channel: bytes) -> Position | None:
         self._expire(self.now())
@@ -158,15 +165,17 @@ class Engine:
                 del self._interest[channel]
 
     def _expire(self, now: float) -> None:
-        """Forget positions that have lived long enough: each is looked at when it is due, and no others."""
+        """Let go of histories, keys and positions: each log is looked at when it is due, and no others."""
         expiring = self._expiring
         for _ in range(EXPIRED_AT_ONCE):
             if not expiring or expiring[0][0] > now:
                 break
-            _, channel = heappop(expiring)
-            log = self._logs[channel]
+            due, channel = heappop(expiring)
+            log = self._logs.get(channel)
+            if log is None or log.due != due:  # it has another entry
+                continue
             if log.lives_until > now:
-                heappush(expiring, (log.lives_until, channel))
+                self._look_again(log, channel, now)
             else:
                 del self._logs[channel]
 

@@ -40,6 +40,62 @@ async def test_a_node_that_is_back_already_leaves_no_subscription_of_its_first_l
     assert engine.brokers == {b"node00": second}
 
 
+class Aging(Engine):
+    """Its clock is set by hand."""
+
+    at = 1000.0
+
+    def now(self) -> float:
+        return self.at
+
+
+def test_idle_channels_let_go_of_what_has_expired_one_after_the_other() -> None:
+    engine = Aging()
+    engine.append([new(b"kept", key="k")])
+    engine.append([new(b"keyed", None, "k")])
+    engine.append([new(b"busy", History(5, 400))])
+    kept, keyed, busy = (engine._logs[name] for name in (b"kept", b"keyed", b"busy"))
+    engine.at += 61
+    engine.append([new(b"busy", History(5, 400))])
+    assert (len(kept._publications), len(kept._keys or ()), len(keyed._keys or ())) == (0, 1, 1)
+    engine.at += 240
+    engine.append([new(b"busy", History(5, 400))])
+    assert (kept._keys, keyed._keys, len(busy._publications)) == (None, None, 3)
+    engine.at += 399
+    assert len(engine.page(b"busy", None, None, False).publications) == 3
+    engine.at += 2
+    assert engine.position(b"busy") is not None
+    assert not busy._publications
+    assert len(engine._expiring) <= 6
+    engine.at += 86400
+    engine.position(b"busy")
+    assert b"keyed" not in engine._logs
+    assert b"kept" in engine._logs
+    engine.at += 30 * 86400
+    engine.position(b"busy")
+    assert not engine._logs
+    assert not engine._expiring
+
+
+def test_a_busy_channel_is_looked_at_seldom() -> None:
+    engine = Aging()
+    for n in range(1000):
+        engine.at += 1.0
+        engine.append([new(b"busy", key=f"{n}")])
+    assert len(engine._expiring) <= 2
+    assert len(engine._logs[b"busy"]._keys or ()) <= 360
+
+
+def test_what_cannot_be_written_spoils_no_other_turn(tmp_path: Path) -> None:
+    engine = SqliteEngine(str(tmp_path / "chat.db"))
+    engine.append([new(b"a")])
+    assert all(isinstance(result, Exception) for result in engine.append([new(b"a", key="\ud800"), new(b"a")]))
+    (result,) = engine.append([new(b"a")])
+    assert isinstance(result, Published)
+    assert result.offset == 2
+    engine.close()
+
+
 def test_a_turn_may_have_more_channels_than_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "REMEMBERED", 3)
     engine = SqliteEngine(str(tmp_path / "chat.db"))
