@@ -11,7 +11,8 @@ What a node promises its broker
 - All calls come from one event loop, the one that `start` was called on, and none is cancelled.
 - At most one `append` runs at a time, so what waits meanwhile is the next batch. At most one of `subscribe` and
   `unsubscribe` runs at a time.
-- Names of channels, bodies, clients and users are bytes or text of any content: encode them, never interpolate them.
+- Names of channels, bodies, clients and users are bytes or text of any content, though no half of a surrogate pair:
+  encode them, never interpolate them.
 
 What a broker promises its node
 1. One order: every node that is subscribed gets a channel's publications in the order of their offsets, the publisher's

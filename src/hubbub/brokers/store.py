@@ -59,6 +59,7 @@ class StoredLog(Log):
 
     def __init__(self, db: sqlite3.Connection, number: int, epoch: str, now: float) -> None:
         super().__init__(epoch, now)
+        self.due = 0.0  # the file knows by itself
         self._db = db
         self.number: int = number
         self.size: int = 0  # of the history, by the latest publication
@@ -158,7 +159,7 @@ class SqliteEngine(Engine):
             results, pending = self._order(batch, now)
             self._write({new.channel for new in batch}, now)
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             self._stored.clear()  # they have gone on without the file
