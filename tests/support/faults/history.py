@@ -66,10 +66,10 @@ class TtlFromTheFirst(Log):
 class ExpiryBeginsAnEpoch(Log):
     __slots__ = ()
 
-    def page(self, since: Position | None, limit: int | None, reverse: bool, now: float) -> Page:
+    def tidy(self, now: float) -> float:
         if self._publications and self.kept_until <= now:
             self.epoch = new_epoch()
-        return super().page(since, limit, reverse, now)
+        return super().tidy(now)
 
 
 @found_by("history.ttl_counts_from_the_last")
