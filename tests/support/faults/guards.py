@@ -95,6 +95,18 @@ class TakesTheSameVersion(Log):
         return super()._is_older(version + 1, epoch)
 
 
+@found_by("guards.version_is_of_its_channel")
+class KnowsOneVersion(LinkedBroker):
+    latest = 0
+
+    async def append(self, batch: Sequence[Outgoing]) -> Sequence[Published | Exception]:
+        log = self.engine.log(batch[0].channel, 0)
+        if 0 < batch[0].version <= self.latest:
+            return [Published(log.top, log.epoch, "older") for _ in batch]
+        self.latest = max(self.latest, batch[0].version)
+        return await super().append(batch)
+
+
 @found_by("guards.version_within_one_batch")
 class LooksVersionsUpBeforeTheBatch(ChangesWhatIsNew):
     def new(self, new: Outgoing, before: Sequence[Outgoing]) -> Outgoing:

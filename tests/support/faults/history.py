@@ -52,6 +52,28 @@ class KeepsOneMore(LinkedBroker):
         )
 
 
+@found_by("history.each_channel_keeps_its_own")
+class ForgetsEverywhere(LinkedBroker):
+    async def forget(self, channel: bytes) -> None:
+        for log in self.engine._logs.values():
+            log.forget()
+
+
+@found_by("history.each_channel_keeps_its_own")
+class KeepsByTheSmallest(LinkedBroker):
+    async def append(self, batch: Sequence[Outgoing]) -> Sequence[Published | Exception]:
+        least = min((new.history for new in batch if new.history), key=lambda history: history.size, default=None)
+        return await super().append([changed(new, history=least) for new in batch])
+
+
+@found_by("history.long_history")
+class ReadsAThousand(LinkedBroker):
+    async def history(
+        self, channel: bytes, since: Position | None = None, limit: int | None = None, reverse: bool = False
+    ) -> Page:
+        return await super().history(channel, since, 1000 if limit is None else limit, reverse)
+
+
 @found_by("history.ttl_counts_from_the_last")
 class TtlFromTheFirst(Log):
     __slots__ = ()

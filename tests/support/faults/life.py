@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Sequence
+from typing import Any
 
-from hubbub.brokers import Events, Outgoing, Published
+from hubbub.brokers import Events, Outgoing, Position, Publication, Published
 from hubbub.brokers.memory import Engine
 from support.faults import found_by
 from support.linked import LinkedBroker, Machine
@@ -17,6 +19,41 @@ class ClosesOnce(LinkedBroker):
     async def close(self) -> None:
         assert self._started, "it is not started"
         await super().close()
+
+
+@found_by("life.nodes_that_start_together")
+class MakesTheEngineIfThereIsNone(LinkedBroker):
+    async def start(self, node: bytes, events: Events) -> None:
+        is_there = bool(self.machine.brokers)
+        await asyncio.sleep(0)
+        if not is_there:
+            self.machine.lose()
+        await super().start(node, events)
+
+
+@found_by("life.answers_reach_their_askers")
+class MixesAnswersUp(LinkedBroker):
+    asked = b""
+
+    async def positions(self, channels: Sequence[bytes]) -> Sequence[Position | None]:
+        self.asked = channels[0]
+        await asyncio.sleep(0)
+        return await super().positions([self.asked, *channels[1:]])
+
+
+@found_by("append.own_node_gets_it_too")
+class TellsViews(LinkedBroker):
+    def tell(self, channel: bytes, batch: Sequence[Publication], events: Events) -> None:
+        views: Any = [p._replace(body=memoryview(p.body)) for p in batch]  # type: ignore[arg-type]
+        events.publications(channel, views)
+
+
+@found_by("append.own_node_gets_it_too")
+class TellsOnAnotherThread(LinkedBroker):
+    def tell(self, channel: bytes, batch: Sequence[Publication], events: Events) -> None:
+        thread = threading.Thread(target=events.publications, args=(channel, batch))
+        thread.start()
+        thread.join()
 
 
 @found_by("life.no_link_no_calls")

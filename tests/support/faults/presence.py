@@ -76,6 +76,12 @@ class EvictsEverybody(LinkedBroker):
         ]
 
 
+@found_by("presence.two_thousand_clients")
+class EvictsAThousand(LinkedBroker):
+    async def evict(self, node: bytes) -> Sequence[Change]:
+        return (await super().evict(node))[:1000]
+
+
 @found_by("presence.evict_tells_each_once")
 class EvictsInTwoSteps(LinkedBroker):
     async def evict(self, node: bytes) -> Sequence[Change]:

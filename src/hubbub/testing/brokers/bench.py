@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -109,6 +110,11 @@ class Bench:
             await node.broker.close()
         await self.close()
 
+    def look_back(self) -> None:
+        """Raises: Broken: a node was told something in a wrong way."""
+        for node in self.nodes:
+            expect(not node.strays, f"of {len(node.strays)} faults in what was told, the first: {node.strays[:1]}")
+
     def name(self, start: bytes = b"room") -> bytes:
         """A channel that nobody has used."""
         return start + b"." + secrets.token_hex(6).encode()
@@ -139,6 +145,9 @@ class Node(Events):
         """Control messages: sender and data."""
         self.states: list[tuple[bool, str]] = []
         self.ended: list[bytes] = []
+        self.strays: list[str] = []
+        """What it was told in a wrong way."""
+        self._thread = threading.get_ident()
         self._count = count(1)
         self._turn = asyncio.Lock()  # at most one append runs at a time
 
@@ -149,19 +158,32 @@ class Node(Events):
     # What the broker tells
 
     def publications(self, channel: bytes, batch: Sequence[Publication]) -> None:
+        self._look("publications", bool(batch), "with none")
+        for p in batch:
+            right = type(p.body) is bytes and type(p.id) is bytes and len(p.id) == ID_SIZE and type(channel) is bytes
+            self._look("publications", right, f"with other things than bytes, or an id of other than 12: {shown(p)}")
         self.told.setdefault(channel, []).extend(batch)
 
     def control(self, node: bytes, data: bytes) -> None:
+        self._look("control", type(node) is bytes and type(data) is bytes, "with other things than bytes")
         self.heard.append((node, data))
 
     def gone(self, node: bytes) -> None:
+        self._look("gone")
         self.ended.append(node)
 
     def gap(self, channels: Sequence[bytes] | None) -> None:
         """Positions prove it all the same."""
 
     def state(self, up: bool, reason: str) -> None:
+        self._look("state")
         self.states.append((up, reason))
+
+    def _look(self, event: str, right: bool = True, how: str = "") -> None:
+        if threading.get_ident() != self._thread:
+            self.strays.append(f"`{event}` was called on another thread than that of `start`")
+        if not right:
+            self.strays.append(f"`{event}` was called {how}")
 
     @property
     def up(self) -> bool:

@@ -44,6 +44,7 @@ class Check:
         try:
             async with asyncio.timeout(LIMIT):
                 await self.function(bench)
+            bench.look_back()
         except Lacking:
             raise
         except TimeoutError as error:

@@ -163,6 +163,17 @@ async def version_never_goes_back(bench: Bench) -> None:
 
 
 @group.check()
+async def version_is_of_its_channel(bench: Bench) -> None:
+    """A version counts in its channel alone."""
+    node = await bench.node()
+    channels = [bench.name() for _ in range(3)]
+    for channel, version in zip(channels, (10, 1, 5), strict=True):
+        same(await with_version(node, channel, version), "", f"`suppressed` of version {version}, the channel's first")
+    results = await node.append(*(node.new(channel, version=5) for channel in channels))
+    same([result.suppressed for result in results], ["older", "", "older"], "`suppressed` of 5, after 10, 1 and 5")
+
+
+@group.check()
 async def version_within_one_batch(bench: Bench) -> None:
     """Versions count within a batch too, in its order."""
     node = await bench.node()

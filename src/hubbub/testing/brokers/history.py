@@ -76,6 +76,35 @@ async def size_is_exact(bench: Bench) -> None:
 
 
 @group.check("history")
+async def each_channel_keeps_its_own(bench: Bench) -> None:
+    """What one channel keeps has nothing to do with another's size, ttl or position."""
+    node = await bench.node()
+    long, short = bench.name(), bench.name()
+    for n in range(5):
+        batch = [node.new(long, b"%d" % (2 * n + m), history=KEPT) for m in range(2)]
+        await node.append(*batch, *(node.new(short, b"%d" % n, history=History(1, 0.1)) for _ in range(3)))
+    await node.broker.forget(short)
+    await read(node, long, range(10), True, "of a channel that keeps all, beside one that keeps little")
+    await read(node, short, range(0), True, "of the one that was emptied")
+
+
+@group.check("history")
+async def long_history(bench: Bench) -> None:
+    """A history of 6,000 is read as a whole, in its order, forward and in reverse, and in pages."""
+    node = await bench.node()
+    channel = bench.name()
+    kept = History(6000, 60)
+    for at in range(0, 6500, 1300):
+        await node.append(*(node.new(channel, b"%d" % n, history=kept) for n in range(at, at + 1300)))
+    page = await read(node, channel, range(500, 6500), True, "of a history of 6,000")
+    linked(page.publications[1:], Position(page.publications[0].offset, page.top.epoch), node.broker.traits.dense)
+    await read(node, channel, range(6499, 499, -1), True, "of a history of 6,000, in reverse", reverse=True)
+    middle = Position(page.publications[2999].offset, page.top.epoch)
+    await read(node, channel, range(3500, 3510), True, "from its middle on", since=middle, limit=10)
+    await read(node, channel, range(3498, 3488, -1), True, "before its middle", since=middle, limit=10, reverse=True)
+
+
+@group.check("history")
 async def ttl_counts_from_the_last(bench: Bench) -> None:
     """The ttl counts from the last publication, for all of them; then the history is empty, and the position and its
     epoch are what they were."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from hubbub.brokers import Broker, Change
 from hubbub.errors import BrokerUnavailable
+from hubbub.testing.brokers.append import linked
 from hubbub.testing.brokers.bench import Bench, Broken, Node, expect, same
 from hubbub.testing.brokers.checks import Group
 
@@ -58,6 +59,56 @@ async def close_in_any_state(bench: Bench) -> None:
             await asyncio.sleep(0)
         await hasty.broker.close()
         await hasty.broker.close()
+
+
+@group.check()
+async def nodes_that_start_together(bench: Bench) -> None:
+    """Nodes that start at the same time, perhaps the engine's first, share one engine, and one order."""
+    nodes = [Node(bench, bench.broker()) for _ in range(5)]
+    bench.nodes += nodes
+    await asyncio.gather(*(node.start() for node in nodes))
+    channel = bench.name()
+    positions = await asyncio.gather(*(node.subscribe(channel) for node in nodes))
+    await asyncio.gather(*(node.publish(channel, b"%d" % n) for n, node in enumerate(nodes)))
+    for node, position in zip(nodes, positions, strict=True):
+        told = await node.wait_for(channel, 5)
+        linked(told, position, node.broker.traits.dense)
+        same(told, nodes[0].told[channel], "the sequence at one node, beside that at another")
+
+
+@group.check()
+async def answers_reach_their_askers(bench: Bench) -> None:
+    """Of many calls that one node makes at the same time each gets its own answer."""
+    node, other = await bench.node(), await bench.node()
+    names = [bench.name() for _ in range(50)]
+    for n, name in enumerate(names):
+        await other.append(*(other.new(name, b"%d" % m) for m in range(n % 7 + 1)))
+    known = dict(zip(names, await other.broker.positions(names), strict=True))
+
+    async def ask(n: int, name: bytes) -> None:
+        position = await (node.subscribe(name) if n % 2 else node.position(name))
+        same(position, known[name], "the position of one channel, asked of with others")
+        if node.broker.traits.history:
+            page = await node.broker.history(name)
+            same(page.top, known[name], "the top of one channel, asked of with others")
+        if node.broker.traits.presence:
+            await node.broker.present([Change(name, f"c{n}", "u", b"")])
+            found = await node.broker.presence(name)
+            same([entry.client for entry in found.entries], [f"c{n}"], "who is in one channel, asked of with others")
+
+    publishing = asyncio.ensure_future(node.publish(names[0], bytes(bench.largest // 2)))
+    # a node makes at most one of these at a time
+    turn = asyncio.Lock()
+
+    async def in_turn(n: int, name: bytes) -> None:
+        if n % 2:
+            async with turn:
+                await ask(n, name)
+        else:
+            await ask(n, name)
+
+    await asyncio.gather(*(in_turn(n, name) for n, name in enumerate(names) if n))
+    await publishing
 
 
 @group.check()

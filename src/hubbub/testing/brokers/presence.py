@@ -157,6 +157,20 @@ async def evict_drops_a_node(bench: Bench) -> None:
 
 
 @group.check("presence")
+async def two_thousand_clients(bench: Bench) -> None:
+    """Of a channel with 2,000 clients the counts are right and few can be asked for, and all go with their node."""
+    node, lost = await bench.node(), await bench.node()
+    channel = bench.name()
+    await lost.broker.present([put(channel, f"c{n}", f"u{n % 700}", b"i") for n in range(2000)])
+    await present(bench, node, channel, *(Entry(f"c{n}", f"u{n % 700}", b"i", lost.id) for n in range(2000)))
+    found = await node.broker.presence(channel, 10)
+    same((len(found.entries), found.clients, found.users), (10, 2000, 700), "entries, clients and users")
+    dropped = await node.broker.evict(lost.id)
+    same(sorted(change.client for change in dropped), sorted(f"c{n}" for n in range(2000)), "clients that were dropped")
+    await present(bench, node, channel)
+
+
+@group.check("presence")
 async def evict_tells_each_once(bench: Bench) -> None:
     """If several nodes evict one at the same time, each entry is told to one of them."""
     lost, *nodes = [await bench.node() for _ in range(4)]
