@@ -197,6 +197,8 @@ async def foreign_data_is_counted(bench: Bench) -> None:
 
 async def all_linked(bench: Bench, happen: Callable[[], Awaitable[None]]) -> None:
     """Let it happen, and wait until each node has lost its link and has one again."""
+    for node in bench.nodes:
+        await bench.until(lambda: node.up, "state(True)")  # noqa: B023
     states = [len(node.states) for node in bench.nodes]
     await happen()
     for node, before in zip(bench.nodes, states, strict=True):
