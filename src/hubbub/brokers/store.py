@@ -56,6 +56,7 @@ class StoredLog(Log):
     __slots__ = ("_db", "keys", "number", "rows", "size")
 
     kept_until: float
+    due: float
 
     def __init__(self, db: sqlite3.Connection, number: int, epoch: str, now: float) -> None:
         super().__init__(epoch, now)

@@ -12,7 +12,7 @@ from hubbub.testing.brokers.checks import Group
 
 __all__ = ["CHECKS", "linked"]
 
-group = Group("append")
+group: Group = Group("append")
 EVERY_BYTE = bytes(range(256))
 WILD = [
     b"*",

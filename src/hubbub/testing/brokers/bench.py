@@ -269,11 +269,11 @@ def same(came: object, wanted: object, what: str) -> None:
 class MemoryBench(Bench):
     """The embedded broker's."""
 
-    grace = 0.0
+    grace: float = 0.0
 
     def __init__(self) -> None:
         super().__init__()
-        self.engine = Engine()
+        self.engine: Engine = Engine()
 
     def broker(self) -> Broker:
         return MemoryBroker(self.engine)

@@ -9,7 +9,7 @@ from hubbub.testing.brokers.checks import Group
 
 __all__ = ["CHECKS"]
 
-group = Group("control")
+group: Group = Group("control")
 
 
 @group.check()

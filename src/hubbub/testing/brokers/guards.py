@@ -11,7 +11,7 @@ from hubbub.testing.brokers.checks import Group
 
 __all__ = ["CHECKS"]
 
-group = Group("guards")
+group: Group = Group("guards")
 ODD_KEYS = [
     "k",
     "K",

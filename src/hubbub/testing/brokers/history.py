@@ -12,7 +12,7 @@ from hubbub.testing.brokers.checks import Group
 
 __all__ = ["CHECKS"]
 
-group = Group("history")
+group: Group = Group("history")
 
 
 async def filled(node: Node, channel: bytes, number: int, history: History = KEPT) -> list[Position]:

@@ -14,7 +14,7 @@ from hubbub.testing.brokers.checks import Group
 
 __all__ = ["CHECKS"]
 
-group = Group("interest")
+group: Group = Group("interest")
 
 
 @asynccontextmanager

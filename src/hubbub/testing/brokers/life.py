@@ -15,7 +15,7 @@ from hubbub.testing.brokers.checks import Group
 
 __all__ = ["CHECKS"]
 
-group = Group("life")
+group: Group = Group("life")
 
 
 def calls(broker: Broker, node: Node) -> dict[str, Callable[[], Awaitable[object]]]:

@@ -10,7 +10,7 @@ from hubbub.testing.brokers.checks import Group
 
 __all__ = ["CHECKS"]
 
-group = Group("presence")
+group: Group = Group("presence")
 
 
 def put(channel: bytes, client: str, user: str = "", info: bytes = b"") -> Change:

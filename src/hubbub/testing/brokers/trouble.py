@@ -18,7 +18,7 @@ __all__ = ["CHECKS"]
 
 T = TypeVar("T")
 
-group = Group("trouble")
+group: Group = Group("trouble")
 FROZEN = 12.0  # seconds after which a call to an engine that does not answer has failed
 
 
