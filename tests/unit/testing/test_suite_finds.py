@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from hubbub.testing.brokers import CHECKS, Broken, Check, judge, trouble
+from hubbub.testing.brokers import CHECKS, Broken, Check, MemoryBench, UrlBench, judge, trouble
 from hubbub.testing.brokers.__main__ import main
 from support.faults import FAULTS, Fault
 from support.faults.life import OPENED
@@ -50,12 +50,24 @@ def test_the_table_says_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     assert "FAIL" in told
     assert BY_NAME["guards.key_counts_once"].promise in told
+    assert told.count("guards.key_counts_once") == 1
     assert main(["memory:", "-k", "cut_is_told"]) == 0
     assert "SKIP" in capsys.readouterr().out
 
 
-def test_what_a_bench_lacks_is_skipped_with_its_reason() -> None:
-    from hubbub.testing.brokers import MemoryBench
+def test_a_url_of_nothing_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["nothing:at:all"])
+    assert "no broker has the URL" in capsys.readouterr().err
 
+
+async def test_an_engine_that_is_not_there_is_told_with_its_reason() -> None:
+    bench = UrlBench("nats://127.0.0.1:9")  # nobody listens there
+    bench.patience = 1.0
+    with pytest.raises(Broken, match=r"it said: .*127\.0\.0\.1:9"):
+        await BY_NAME["control.to_one_node"](bench)
+
+
+def test_what_a_bench_lacks_is_skipped_with_its_reason() -> None:
     outcome = judge(BY_NAME["trouble.cut_is_told"], MemoryBench())
     assert (outcome.word, outcome.reason) == ("SKIP", "the bench has no `cut`")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
 
+from hubbub.errors import Misuse
 from hubbub.testing.brokers import CHECKS, Bench, bench_for, judge
 
 __all__ = ["main"]
@@ -31,14 +32,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind: type[Bench] = getattr(import_module(module), name)
         return kind()
 
+    try:
+        bench().broker()
+    except Misuse as error:
+        parser.error(str(error))
     counts: Counter[str] = Counter()
     for check in CHECKS:
         if given.k not in str(check):
             continue
         outcome = judge(check, bench())
         counts[outcome.word] += 1
-        reason = f"  {outcome.reason}" if outcome.reason else ""
-        sys.stdout.write(f"{outcome.word}  {outcome.seconds:6.2f} s  {check!s:<60}{reason}".rstrip() + "\n")
+        line = f"{outcome.word}  {outcome.seconds:6.2f} s  {check}"
+        if outcome.word == "SKIP":
+            line = f"{line:<60}  {outcome.reason}"
+        elif outcome.word == "FAIL":
+            line += f"\n{outcome.reason.removeprefix(str(check)).lstrip(chr(10))}"
+        sys.stdout.write(line + "\n")
         sys.stdout.flush()
     sys.stdout.write(f"{counts['PASS']} passed, {counts['FAIL']} failed, {counts['SKIP']} skipped\n")
     return 1 if counts["FAIL"] else 0

@@ -153,7 +153,10 @@ class Node(Events):
 
     async def start(self) -> None:
         await self.broker.start(self.id, self)
-        await self.bench.until(lambda: self.up, "state(True) after `start`")
+        try:
+            await self.bench.until(lambda: self.up, "state(True) after `start`")
+        except Broken as broken:
+            raise Broken(f"{broken}; it said: {self.states[-1][1]}" if self.states else str(broken)) from None
 
     # What the broker tells
 
