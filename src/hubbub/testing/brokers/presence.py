@@ -27,7 +27,7 @@ async def present(bench: Bench, node: Node, channel: bytes, *wanted: Entry) -> N
         found = await node.broker.presence(channel)
         return (sorted(found.entries), found.clients, found.users) == (sorted(wanted), len(wanted), users)
 
-    end = asyncio.get_running_loop().time() + bench.grace
+    end = asyncio.get_running_loop().time() + bench.patience / 5
     while not await right():
         if asyncio.get_running_loop().time() > end:
             same(sorted(found.entries), sorted(wanted), "the entries")
