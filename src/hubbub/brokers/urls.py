@@ -16,9 +16,6 @@ KINDS = {  # by scheme: the class, and the extra that brings what it needs
     "memory": ("hubbub.brokers.memory:MemoryBroker", ""),
     "sqlite": ("hubbub.brokers.sqlite:SqliteBroker", ""),
     "local": ("hubbub.brokers.local:LocalBroker", ""),
-    "redis": ("hubbub.brokers.redis:RedisBroker", "redis"),
-    "rediss": ("hubbub.brokers.redis:RedisBroker", "redis"),
-    "unix": ("hubbub.brokers.redis:RedisBroker", "redis"),
     "nats": ("hubbub.brokers.nats:NatsBroker", "nats"),
     "tls": ("hubbub.brokers.nats:NatsBroker", "nats"),
 }
@@ -35,10 +32,7 @@ def broker_for(given: str | Broker) -> Broker:
         raise Misuse(f"a broker is a URL or a hubbub.brokers.Broker, not {shown(given)}")
     scheme = given.partition(":")[0].lower()
     if ":" not in given or scheme not in KINDS:
-        raise Misuse(
-            f"no broker has the URL {redacted(given)!r}: it is memory:, local:, sqlite:PATH, redis://HOST,"
-            " rediss://HOST, unix:///PATH of Redis, or nats://HOST"
-        )
+        raise Misuse(f"no broker has the URL {redacted(given)!r}: it is memory:, local:, sqlite:PATH, or nats://HOST")
     place, extra = KINDS[scheme]
     module, _, name = place.partition(":")
     try:
