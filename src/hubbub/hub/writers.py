@@ -142,7 +142,7 @@ class Writers:
                 return
             self._listen_until = 0.0
         for _ in range(self._size):
-            if not self.queue:
+            if not self.queue or self._listen_until:
                 break
             self._busy += 1
             started = time.monotonic()
