@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import struct
 from typing import Any
@@ -197,6 +198,36 @@ async def test_a_receiver_that_is_left_over_after_the_disconnect_disturbs_nobody
         (await RawClient.connect(port)).kill()
         await until(lambda: app.ends)
     assert (seen, app.ends) == ([False], [None])
+
+
+async def test_receivers_that_are_cancelled_or_several_lose_nothing() -> None:
+    """Also one that is cancelled after its message has come, and before its task has gone on."""
+    seen: list[Any] = []
+
+    async def script(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(3):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(receive(), 0.01)
+        late = asyncio.create_task(receive())
+        await send({"type": "websocket.send", "text": "now"})
+        protocol = receive.__self__
+        while not protocol._inbox:
+            await asyncio.sleep(0)
+        late.cancel()
+        await asyncio.wait([late])
+        both = [asyncio.create_task(receive()) for _ in range(2)]
+        seen.extend([late.cancelled(), sorted([(await one)["text"] for one in both]), protocol._waiters])
+
+    app = App(script)
+    async with uvicorn_serving(app) as (port, _):
+        client = await RawClient.connect(port)
+        assert await client.read() == "now"
+        client.text("one")
+        client.text("two")
+        await until(lambda: app.ends)
+    assert (seen, app.ends) == ([True, ["one", "two"], []], [None])
 
 
 async def test_closing_sends_code_and_reason_and_the_application_hears_the_answer() -> None:

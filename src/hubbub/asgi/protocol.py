@@ -148,7 +148,7 @@ class WebSocketProtocol(Connection):
                 data: Any = message.get("bytes")
                 if data is None:
                     data = message.get("text")
-                if data is not None and self.socket.write(data):
+                if data is not None and (self.socket.write(data) or self.socket.is_open):  # or it was dropped
                     return
             await self._send(message, scope, request)
 
