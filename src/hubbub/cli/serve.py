@@ -41,7 +41,8 @@ def serve(
         typer.Option(envvar="HUBBUB_HUB", help="`module:name` of the hub; left out, `hub` of the same module if any."),
     ] = None,
     workers: Annotated[
-        int, typer.Option(envvar="HUBBUB_WORKERS", min=1, help="Processes. A hub's channels live in one of them.")
+        int,
+        typer.Option(envvar="HUBBUB_WORKERS", min=1, help="Processes. A hub with members in several needs a broker."),
     ] = 1,
     loop: Annotated[str, typer.Option(envvar="HUBBUB_LOOP", help="Event loop: auto, uvloop or asyncio.")] = "auto",
     ssl_certfile: Annotated[
@@ -81,7 +82,7 @@ def serve(
             port=None if uds else port,
             uds=uds,
             uds_mode=mode,
-            hub=_hub(hub, module, workers),
+            hub=_hub(hub, module),
             ssl=context,
             workers=workers,
             limits=limits,
@@ -176,12 +177,8 @@ def _protocol(limits: Limits | None, workers: int) -> type[asyncio.Protocol] | s
     return type("WebSocketProtocol", (WebSocketProtocol,), {"limits": limits})
 
 
-def _hub(named: str | None, module: Any, workers: int) -> Hub | None:
+def _hub(named: str | None, module: Any) -> Hub | None:
     found = load(named)[1] if named else getattr(module, "hub", None)
     if named and not isinstance(found, Hub):
         raise Misuse(f"{named} is not a Hub, but {found!r}")
-    if isinstance(found, Hub) and workers == 1:
-        return found
-    if isinstance(found, Hub):
-        raise Misuse("a hub's channels live in one process: leave out --workers, or serve a Handler without a hub")
-    return None
+    return found if isinstance(found, Hub) else None

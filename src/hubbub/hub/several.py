@@ -12,7 +12,13 @@ from hubbub.logs import logger
 __all__ = ["WORKERS", "warn_if_several", "workers"]
 
 WORKERS = "HUBBUB_WORKERS_NOW"  # what `hubbub.run` tells its workers: how many they are
-SERVERS = {"uvicorn": "WEB_CONCURRENCY", "gunicorn": "WEB_CONCURRENCY", "hypercorn": "", "fastapi": "WEB_CONCURRENCY"}
+SERVERS = {
+    "hubbub": "HUBBUB_WORKERS",
+    "uvicorn": "WEB_CONCURRENCY",
+    "gunicorn": "WEB_CONCURRENCY",
+    "hypercorn": "",
+    "fastapi": "WEB_CONCURRENCY",
+}
 
 
 def workers(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

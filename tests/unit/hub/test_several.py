@@ -22,6 +22,8 @@ from hubbub.hub.several import workers
         (["hypercorn", "chat:app", "-w", "2"], {}, 2),
         (["uvicorn", "chat:app", "--workers"], {}, 1),
         (["uvicorn", "chat:app", "--workers", "many"], {}, 1),
+        (["hubbub", "serve", "chat:app", "--workers", "2"], {}, 2),
+        (["/site-packages/hubbub/__main__.py", "serve", "chat:app"], {"HUBBUB_WORKERS": "2"}, 2),
         (["program.py", "--workers", "4"], {}, 1),
         (["program.py"], {"HUBBUB_WORKERS_NOW": "4"}, 4),
         ([], {}, 1),
@@ -52,7 +54,9 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize(("several", "broker", "lines"), [("3", "", 1), ("1", "", 0), ("3", "memory:", 0)])
+@pytest.mark.parametrize(
+    ("several", "broker", "lines"), [("3", "", 1), ("1", "", 0), ("3", "memory:", 1), ("3", "local:", 0)]
+)
 def test_a_hub_that_is_a_part_only_says_so_once(several: str, broker: str, lines: int) -> None:
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, broker],
