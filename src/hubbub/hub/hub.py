@@ -97,10 +97,10 @@ class Hub:
             self._threads = fanout.Writers(*self._pool_size, self.counters.native, self.limits)
         self._writers: dict[asyncio.AbstractEventLoop, Writers] = {}  # of the sockets that their event loop writes to
         self.reach: Reach | None = None
-        self._warned = False  # that it has no broker, and other processes have hubs
         if broker := os.environ.get("HUBBUB_BROKER", "") if broker is None else broker:
             instance("history", history, History, "a hubbub.History")
             self.reach = Reach(broker, history, self.limits, self._hand_out, self.count, self.counters.drops, missed)
+        self._warned = self.reach is not None and self.reach.traits.processes  # that others have hubs of their own
 
     def __repr__(self) -> str:
         return f"<Hub: {self._channels.count} channels, {self._memberships} memberships>"
@@ -136,6 +136,9 @@ class Hub:
                 put_off.append((self._join_later, (known, socket, meta)))
                 return may_join
             joined = perform(self._join, known, socket, meta)
+        if not self._warned:
+            self._warned = True
+            warn_if_several()
         return joined
 
     def leave(self, channel: Hashable, socket: Any) -> bool:
@@ -377,9 +380,6 @@ class Hub:
             self._channels.add(channel)
             if self.reach is not None:
                 self.reach.want(channel.id, outlet.loop)
-            elif not self._warned:
-                self._warned = True
-                put_off.append((warn_if_several, ()))
         outlet.memberships = with_one(outlet.memberships, member)
         self._memberships += 1
         if outlet.open:

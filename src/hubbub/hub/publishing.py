@@ -7,14 +7,14 @@ what waits.
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from threading import Lock
+from typing import Any
 
-from hubbub.brokers import History, Published, broker_for, redacted
+from hubbub.brokers import History, Outgoing, Publication, Published, broker_for, redacted
 from hubbub.errors import BrokerUnavailable, Misuse
 from hubbub.hub.bodies import body_of
 from hubbub.hub.channel import on_event_loop
-from hubbub.hub.reach import Silent
 from hubbub.limits import Limits
 from hubbub.node import Node, Ticket, name_of
 from hubbub.wire import Frame, frame
@@ -99,5 +99,22 @@ def _node(broker: str | None) -> Node:
         with _making:
             node = _nodes.get(url)
             if node is None:
-                node = _nodes[url] = Node(lambda: broker_for(url), Silent(), Limits(), lambda _: False)
+                node = _nodes[url] = Node(lambda: broker_for(url), _Silent(), Limits(), lambda _: False)
     return node
+
+
+class _Silent:
+    """The receiver of a node that serves nobody."""
+
+    def deliver(self, name: bytes, publications: Sequence[Publication]) -> None:
+        """Nobody is a member."""
+
+    def missed(self, name: bytes, count: int | None) -> None:
+        """Nobody misses it."""
+
+    def failed(self, outgoing: Outgoing) -> None:
+        """Its ticket tells."""
+
+    def answer(self, question: str, content: Any) -> Any:
+        """It has no members."""
+        return 0 if question == "count" else None

@@ -8,7 +8,7 @@ another one.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hubbub.hub.outlet import AnyOutlet
     from hubbub.wire import Frame
 
-__all__ = ["Missed", "Reach", "Silent"]
+__all__ = ["Missed", "Reach"]
 
 Missed = Callable[[Any, "int | None"], object]
 HandOut = Callable[[Hashable, "str | bytes", "frozenset[AnyOutlet]"], None]
@@ -60,9 +60,9 @@ class Reach:
         self._log = PeerLog(limits.max_log_rate)
         self._most_excluded = limits.max_outbox
         self._tokens = _numbers()
-        self._excluded: dict[int, frozenset[AnyOutlet]] = {}  # by token, until the echo comes
+        self._excluded: OrderedDict[int, frozenset[AnyOutlet]] = OrderedDict()  # by token, until the echo comes
         self._ids: dict[bytes, Hashable] = {}  # of channels with members
-        self._late: dict[bytes, deque[Publication]] = {}
+        self._late: dict[bytes, tuple[Sequence[Publication], asyncio.TimerHandle]] = {}
         self._refused = 0
         self.node: Node = Node(
             lambda: next(brokers, None) or broker_for(broker), self, limits, lambda _: history is not None
@@ -86,8 +86,8 @@ class Reach:
         if excluded and self._count(channel):
             token = self._tokens()
             self._excluded[token] = excluded
-            if len(self._excluded) > self._most_excluded:  # of those the echo never came
-                self._excluded.pop(next(iter(self._excluded)), None)
+            if len(self._excluded) > self._most_excluded:  # the first one's echo never came
+                self._excluded.popitem(last=False)
         try:
             self.node.publish(
                 self.name(channel), body_of(message, token), history=self._history, key=key, ticket=ticket,
@@ -127,19 +127,24 @@ class Reach:
     # What the node calls, on its event loop
 
     def deliver(self, name: bytes, publications: Sequence[Publication]) -> None:
-        """Hand these out to the members."""
-        late = self._late.get(name)
-        if late is not None:
-            return self._let_wait(name, late, publications)
+        """Hand these out to the members. What finds no room waits a little, and what follows it waits behind it."""
+        late, again = self._late.pop(name, ((), None))
+        if again is not None:
+            again.cancel()
+            publications = (*late, *publications)
         channel = self._ids.get(name)
         if channel is None:
             return
         for at, publication in enumerate(publications):
             if not self._deliver(channel, publication):
-                late = self._late[name] = deque()
-                self._let_wait(name, late, publications[at:])
-                asyncio.get_running_loop().call_later(AGAIN, self._try_again, name)
-                break
+                return self._let_wait(name, publications[at:])
+
+    def _let_wait(self, name: bytes, publications: Sequence[Publication]) -> None:
+        again = asyncio.get_running_loop().call_later(AGAIN, self.deliver, name, ())
+        self._late[name] = publications[:LATE], again
+        if lost := len(publications[LATE:]):
+            self._drops["overloaded"] += lost
+            self.missed(name, lost)
 
     def _deliver(self, channel: Hashable, publication: Publication) -> bool:
         """Returns whether there was room."""
@@ -160,26 +165,9 @@ class Reach:
             self._excluded.pop(token, None)
         return True
 
-    def _let_wait(self, name: bytes, late: deque[Publication], publications: Sequence[Publication]) -> None:
-        room = LATE - len(late)
-        late.extend(publications[:room])
-        if lost := len(publications) - room:
-            if lost > 0:
-                self._drops["overloaded"] += lost
-                self.missed(name, lost)
-
-    def _try_again(self, name: bytes) -> None:
-        late, channel = self._late[name], self._ids.get(name)
-        while late and (channel is None or self._deliver(channel, late[0])):
-            late.popleft()
-        if late:
-            asyncio.get_running_loop().call_later(AGAIN, self._try_again, name)
-        else:
-            del self._late[name]
-
     def missed(self, name: bytes, count: int | None) -> None:
         """Tell the program."""
-        channel = self._ids.get(name, None) if name in self._ids else channel_of(name)
+        channel = channel_of(name)
         shown = "some" if count is None else str(count)
         self._log.write(30, "%s messages of channel %s were lost on their way to this process", shown, repr(channel))
         if self._missed is not None:
@@ -198,23 +186,6 @@ class Reach:
         if question == "count":
             return self._count(channel_of(bytes.fromhex(content)))
         return None
-
-
-class Silent:
-    """The receiver of a node that serves nobody."""
-
-    def deliver(self, name: bytes, publications: Sequence[Publication]) -> None:
-        """Nobody is a member."""
-
-    def missed(self, name: bytes, count: int | None) -> None:
-        """Nobody misses it."""
-
-    def failed(self, outgoing: Outgoing) -> None:
-        """Its ticket tells."""
-
-    def answer(self, question: str, content: Any) -> Any:
-        """It has no members."""
-        return 0 if question == "count" else None
 
 
 def _numbers() -> Callable[[], int]:
