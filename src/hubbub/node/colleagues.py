@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -34,21 +33,23 @@ class Colleagues:
         send: the broker's `control`.
         gone: called with the id of a node that has ended or whose lease is over.
         answer: called with a question's kind and data; its result is JSON's.
+        begin: calls a coroutine function, with arguments, beside this one.
     """
 
     def __init__(
-        self, node: bytes, send: Send, gone: Callable[[bytes], None], answer: Callable[[str, Any], Any], log: PeerLog
-    ) -> None:
+        self, node: bytes, send: Send, gone: Callable[[bytes], None], answer: Callable[[str, Any], Any], log: PeerLog,
+        begin: Callable[..., None],
+    ) -> None:  # fmt: skip
         self._node = node
         self._send = send
         self._gone = gone
         self._answer = answer
         self._log = log
+        self._begin = begin
         self._numbers = count(1)
         self._seen: dict[bytes, float] = {}  # when each was last heard of
         self._asked: dict[int, tuple[dict[bytes, Any], asyncio.Event]] = {}
         self._sent_at: float | None = None  # the first heartbeat that has not come back
-        self._background: set[asyncio.Task[None]] = set()
 
     @property
     def living(self) -> set[bytes]:
@@ -70,9 +71,12 @@ class Colleagues:
 
     async def beat(self) -> None:
         """One heartbeat; and who was not heard of for the time of a lease is gone."""
-        await self._send(BEAT, None)
-        if self._sent_at is None:
-            self._sent_at = _now()
+        before, self._sent_at = self._sent_at, self._sent_at or _now()
+        try:
+            await self._send(BEAT, None)
+        except BaseException:
+            self._sent_at = before  # one that was not accepted proves nothing
+            raise
         horizon = _now() - LEASE
         for node in [node for node, seen in self._seen.items() if seen < horizon]:
             self.lose(node)
@@ -98,12 +102,12 @@ class Colleagues:
         if node != self._node:
             self._seen[node] = _now()
         if kind == WHO:
-            self._reply(BEAT, node)
+            self._begin(self._send, BEAT, node)
         elif kind in (ASK, ANSWER):
             try:
                 number, what, content = json.loads(rest)
                 if kind == ASK:
-                    self._reply(ANSWER + _dump(number, what, self._answer(str(what), content)), node)
+                    self._begin(self._send, ANSWER + _dump(number, what, self._answer(str(what), content)), node)
                 elif (asked := self._asked.get(number)) is not None:
                     asked[0][node] = content
                     asked[1].set()
@@ -131,15 +135,6 @@ class Colleagues:
             return answers, silent
         finally:
             del self._asked[number]
-
-    def _reply(self, data: bytes, node: bytes) -> None:
-        async def reply() -> None:
-            with suppress(ConnectionError):  # no link: it asks again, or has given up
-                await self._send(data, node)
-
-        task = asyncio.get_running_loop().create_task(reply())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
 
 def _dump(number: int, what: str, content: Any) -> bytes:

@@ -19,6 +19,7 @@ LINGER = 2.0  # seconds for which a channel without members stays subscribed to:
 AT_ONCE = 4096  # channels that are subscribed to, or looked at, in one call
 HEALING = 64  # channels that are healed at once
 SWAPPED = 0.02  # seconds in which a missing publication may still come, where there is no history
+UNDER_WAY = 1.0  # seconds in which a publication comes that the broker has already
 ENOUGH = 8  # attempts to heal a line while more keep missing, before others have their turn
 
 Deliver = Callable[[bytes, Sequence[Publication]], None]
@@ -153,13 +154,21 @@ class Lines:
                 self.changed.set()
 
     async def look_after(self) -> None:
-        """Compare with where the channels stand: the loss of a last publication is shown by nothing that follows."""
+        """Compare with where the channels stand: the loss of a last publication is shown by nothing that follows.
+
+        A line that goes on meanwhile shows it by itself.
+        """
         names = [name for name, line in self._lines.items() if line.whole]
         for at in range(0, len(names), AT_ONCE):
             some = names[at : at + AT_ONCE]
-            for name, position in zip(some, await self._broker.positions(some), strict=True):
+            stood = {name: line.position for name in some if (line := self._lines.get(name)) is not None}
+            positions = await self._broker.positions(some)
+            ahead = [(name, to) for name, to in zip(some, positions, strict=True) if to != stood.get(name)]
+            if ahead:
+                await asyncio.sleep(UNDER_WAY)
+            for name, position in ahead:
                 line = self._lines.get(name)
-                if line is not None and line.whole and self.up:
+                if line is not None and line.whole and self.up and line.position == stood.get(name):
                     self._resume(name, line, position)
 
     def _resume(self, name: bytes, line: Line, position: Position | None) -> None:

@@ -80,9 +80,11 @@ class Node:
         """
         self.settle()
         if not self.up and time.monotonic() - self._down_since > self._limits.broker_timeout:
+            began = time.monotonic()
             with self._link:
                 if not (timeout > 0 and self._link.wait_for(lambda: self.up, timeout)):
                     raise BrokerUnavailable(f"there is no link to the broker: {self.reason}")
+            timeout -= time.monotonic() - began
         id = self.id + next(self._ids).to_bytes(6, "big")
         self._outbox.put(Outgoing(name, body, id, history, key, version, version_epoch), ticket, timeout)
         return id
@@ -120,7 +122,8 @@ class Node:
                 home.end()
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Give the broker what waits, and end. On the event loop where it lives, this only begins to.
+        """Give the broker what waits, and end. On the event loop where it lives, this only begins to; so it does when
+        that loop stands still.
 
         Returns: whether it has ended within so many seconds.
         """
@@ -129,7 +132,7 @@ class Node:
         if home is None or not home.alive:
             return True
         home.end()
-        return not _on(home.loop) and home.over.wait(timeout)
+        return home.loop.is_running() and not _on(home.loop) and home.over.wait(timeout)
 
     async def survey(self, what: str, content: Any, seconds: float) -> tuple[dict[bytes, Any], set[bytes]]:
         """Ask all nodes, from any event loop. Returns the answers by node, and who did not answer in time.

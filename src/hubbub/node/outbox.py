@@ -174,6 +174,8 @@ class Outbox:
 
     def settle(self, results: Sequence[Result] | Exception) -> None:
         """What became of the batch in flight: of each, or of all."""
+        if not isinstance(results, Exception) and len(results) != len(self.in_flight):
+            results = HubbubError(f"the broker told of {len(results)} of {len(self.in_flight)} publications")
         batch, self.in_flight = self.in_flight, []
         self._let_go(batch)
         for at, waiting in enumerate(batch):

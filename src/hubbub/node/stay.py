@@ -67,7 +67,9 @@ class Stay:
         self._reason = ""
         self._beaten = 0.0
         self._looked = 0.0
-        self.colleagues: Colleagues = Colleagues(node, broker.control, self._lose, receiver.answer, self._log)
+        self.colleagues: Colleagues = Colleagues(
+            node, broker.control, self._lose, receiver.answer, self._log, self._begin
+        )  # fmt: skip
         self.lines: Lines = Lines(broker, wishes, counts, keeps, self._deliver, receiver.missed, self._begin)
 
     def rouse(self) -> None:

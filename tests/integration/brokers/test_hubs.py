@@ -322,13 +322,14 @@ if __name__ == "__main__":
 
 
 OURS = [sys.executable, "program.py"]
+SERVE = [sys.executable, "-m", "hubbub", "serve", "program:Room", "--workers", "3", "--port", "{port}"]
 UVICORN = [
     *(sys.executable, "-m", "uvicorn", "fastapi_chat:app", "--ws", "hubbub.asgi:WebSocketProtocol"),
     *("--workers", "3", "--port", "{port}"),
 ]
 
 
-@pytest.mark.parametrize(("command", "path"), [(OURS, "/"), (UVICORN, "/rooms/room")], ids=["hubbub.run", "uvicorn"])
+@pytest.mark.parametrize(("command", "path"), [(OURS, "/"), (SERVE, "/"), (UVICORN, "/rooms/room")])
 async def test_workers_share_their_rooms(tmp_path: Path, command: list[str], path: str) -> None:
     """Three processes, and one room: the example for FastAPI as it is, with the broker from the environment."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -373,3 +374,78 @@ def test_workers_need_a_broker_that_joins_processes() -> None:
     for broker in ("", "memory:"):
         with pytest.raises(hubbub.Misuse, match="local:"):
             hubbub.run(hubbub.Handler, hub=hubbub.Hub(broker=broker), workers=2)
+
+
+async def test_what_finds_no_room_waits_in_order_and_is_told_when_it_is_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hubbub.hub.reach.LATE", 3)
+    missed: list[tuple[Any, int | None]] = []
+    hub = hubbub.Hub(broker=MemoryBroker(), missed=lambda channel, count: missed.append((channel, count)))
+    async with member(hub) as (client, _):
+        reach: Any = hub.reach
+        room, hand_out = False, reach._hand_out
+
+        def without_room(*arguments: Any) -> None:
+            if not room:
+                raise hubbub.Overloaded("no room")
+            hand_out(*arguments)
+
+        monkeypatch.setattr(reach, "_hand_out", without_room)
+        for number in range(5):
+            await hub.publish("room", str(number))
+        await until(lambda: sum(count or 0 for _, count in missed) == 2)
+        assert hub.statistics().drops["overloaded"] == 2
+        room = True
+        assert await _read(client, 3) == ["0", "1", "2"]
+        await hub.publish("room", "and on")
+        assert await client.read() == "and on"
+    await hub.close()
+
+
+def test_a_program_whose_loop_stands_still_ends_at_once() -> None:
+    program = """
+import asyncio, hubbub
+hub = hubbub.Hub(broker="memory:")
+loop = asyncio.new_event_loop()
+async def main():
+    hub.reach.node.settle(asyncio.get_running_loop())
+    await asyncio.sleep(0.05)
+loop.run_until_complete(main())
+"""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=30)
+    assert time.monotonic() - began < 4  # it waited 5 s for a loop that nobody runs
+
+
+async def test_a_last_message_that_is_under_way_is_not_taken_for_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where channels stand is asked for beside the link on which publications come: the answer may be there first."""
+    monkeypatch.setattr("hubbub.node.lines.UNDER_WAY", 0.2)
+    missed: list[tuple[Any, int | None]] = []
+    hub = hubbub.Hub(broker=MemoryBroker(), missed=lambda channel, count: missed.append((channel, count)))
+    async with member(hub) as (client, _):
+        node: Any = hub.reach.node if hub.reach else None
+        kept: list[Any] = []
+        monkeypatch.setattr(node._stay, "publications", lambda *told: kept.append(told))
+        await hub.publish("room", "under way")
+        await hub.publish("room", "lost")
+        looking = asyncio.create_task(node._stay.lines.look_after())
+        await asyncio.sleep(0.05)
+        node._stay.lines.take(*kept[0])
+        await looking
+        assert await client.read() == "under way"
+        assert missed == []
+        await node._stay.lines.look_after()
+        assert missed == [("room", 1)]
+    await hub.close()
+
+
+async def test_a_broker_that_tells_of_too_few_fails_the_batch() -> None:
+    class Short(MemoryBroker):
+        async def append(self, batch: Sequence[Outgoing]) -> Sequence[Published | Exception]:
+            return (await super().append(batch))[1:]
+
+    hub = hubbub.Hub(broker=Short())
+    with pytest.raises(hubbub.HubbubError, match="0 of 1"):
+        await hub.publish("room", "x")
+    await hub.close()
