@@ -13,6 +13,7 @@ from itertools import islice
 from typing import ClassVar
 
 from hubbub.brokers.contract import (
+    NUMBERS_TTL,
     Broker,
     Change,
     Check,
@@ -128,7 +129,7 @@ class Engine:
         """The channel's log, made when there is none."""
         log = self._logs.get(channel)
         if log is None:
-            log = self._logs[channel] = Log(new_epoch(), now, self._position_ttl or 86400.0)
+            log = self._logs[channel] = Log(new_epoch(), now, self._position_ttl or NUMBERS_TTL)
             heappush(self._expiring, (log.due, channel))
         return log
 

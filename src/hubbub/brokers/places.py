@@ -14,7 +14,7 @@ from hubbub.errors import Misuse
 
 __all__ = ["folder", "is_own", "place_beside", "place_of"]
 
-LONGEST = 100  # bytes of a socket's path, with room for what is added to it; the kernel takes 107
+LONGEST = 106  # bytes of a socket's path: the kernel takes 107, and one is added while it is made
 
 
 def folder() -> Path:
@@ -41,14 +41,15 @@ def place_of(name: str) -> Path:
     """The path of a relay's socket: an absolute one as it is; else a name within the user's own folder."""
     if name.startswith("/"):
         path = Path(name)
-        if len(os.fsencode(path)) > LONGEST:
-            raise Misuse(f"the path of a socket has at most {LONGEST} bytes: {path}")
         if not path.parent.is_dir():
             raise Misuse(f"there is no folder {path.parent} for the socket {path.name}")
-        return path
-    if "/" in name or len(os.fsencode(name)) > 40:
-        raise Misuse(f"local: takes an absolute path, or a short name without slashes, not {name!r}")
-    return folder() / f"{name or 'default'}.sock"
+    elif "/" in name:
+        raise Misuse(f"local: takes an absolute path, or a name without slashes, not {name!r}")
+    else:
+        path = folder() / f"{name or 'default'}.sock"
+    if len(os.fsencode(path)) > LONGEST:
+        raise Misuse(f"the path of a socket has at most {LONGEST} bytes, for the kernel takes no more: {path}")
+    return path
 
 
 def place_beside(path: str) -> Path:

@@ -96,7 +96,6 @@ class Link(asyncio.Protocol):
         self._node = b""
         self._buffer = bytearray()
         self._out: list[bytes] = []
-        self._work: set[asyncio.Task[None]] = set()
         self._gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -239,7 +238,8 @@ async def serve(path: Path, engine: Engine, linger: float = LINGER) -> None:
     relay = Relay(engine, idle, loop.time() + GRACE if path.exists() else 0.0)  # noqa: ASYNC240
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, over.set)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh = path.with_name(f"{path.name}~")  # the lock's owner alone makes it
+    fresh.unlink(missing_ok=True)
     before = os.umask(0o177)
     try:
         server = await loop.create_unix_server(lambda: Link(relay), str(fresh))
