@@ -32,8 +32,9 @@ def publish(
 
     The programs whose clients are to see it have `Hub(broker=...)` with the same broker.
 
-        hubbub publish news "It works."
-        date | hubbub publish clock - --broker nats://localhost
+    * `hubbub publish news "It works."` publishes a text.
+
+    * `date | hubbub publish clock - --broker nats://localhost` publishes what a program says.
     """
     if binary and message != "-":
         raise typer.BadParameter("--binary goes with a message of -, which is read from stdin")
