@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "hub": COMMON | {"wire", "brokers", "node"},
     "server": COMMON | {"wire", "hub"},
     "asgi": COMMON | {"wire", "hub", "server"},
+    "realtime": {"arguments", "brokers", "errors", "hub", "limits", "logs", "node", "rounds", "server", "wire"},
     "load": {"errors", "logs", "wire"},
     "demo": {"", "asgi", "supervision"},
     "cli": {"", "arguments", "brokers", "errors", "asgi", "hub", "server", "native", "load", "logs", "demo"},
@@ -44,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
 # What the bindings of compiled parts may import: `wire` chooses between twins, so they see only leaves of it.
 ALLOWED_IN_BINDINGS = {"hubbub.errors", "hubbub.lock", "hubbub.wire.deflate", "hubbub.wire.received"}
 BINDINGS_BELOW = {"_fanout": {"hubbub.native._codec"}, "_reactor": {"hubbub.native._codec", "hubbub.native._fanout"}}
+IN_PROTOCOL = {"arguments", "errors", "limits"}  # and in the protocol of sessions, beside its own folder
 NEVER_IN_WIRE = {"asyncio", "socket", "ssl", "time", "random", "secrets", "threading", "os", "logging", "select"}
 
 
@@ -101,6 +103,14 @@ def test_the_c_core_knows_no_python(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((SOURCE / "wire").glob("*.py")), ids=lambda path: path.name)
 def test_wire_knows_no_loops_sockets_clocks_or_chance(path: Path) -> None:
     assert not {name.partition(".")[0] for name in imports(path)} & NEVER_IN_WIRE
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "realtime/protocol").glob("*.py")), ids=lambda path: path.name)
+def test_the_protocol_of_sessions_knows_nothing_above_it_and_no_io(path: Path) -> None:
+    for name in imports(path):
+        package, *inner = name.split(".")
+        assert package not in NEVER_IN_WIRE
+        assert package != "hubbub" or inner[0] in IN_PROTOCOL or inner[:2] == ["realtime", "protocol"], name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
