@@ -1,0 +1,122 @@
+"""Several workers of the servers that people use: rooms across them, and workers that are restarted under load."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hubbub
+from support.client import RawClient
+from support.deployments import CLOSED, SERVERS, Deployment, Server, Visitor, deployed, visitors
+from support.serving import serving, until
+
+pytestmark = pytest.mark.timeout(120)
+
+NEWS = """
+import itertools, hubbub, time
+for number in itertools.count():
+    hubbub.publish("lobby", f"news {number}", broker="local:")
+    time.sleep(0.002)
+"""
+
+
+@contextlib.asynccontextmanager
+async def witness() -> AsyncIterator[tuple[hubbub.Hub, list[str]]]:
+    """A hub of this process, and what a member hears who never goes: the order that all others have to have, too."""
+    hub = hubbub.Hub(broker="local:")
+    heard: list[str] = []
+
+    class Member(hubbub.Handler):
+        def opened(self) -> None:
+            hub.join("lobby", self.socket)
+
+    async with serving(Member, hub=hub) as server:
+        client = await RawClient.connect(server.port)
+        await until(lambda: hub.statistics().broker.up)  # type: ignore[union-attr]
+
+        async def listen() -> None:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    heard.append(str(await client.read()))
+
+        listening = asyncio.create_task(listen())
+        try:
+            yield hub, heard
+        finally:
+            listening.cancel()
+            client.kill()
+    await hub.close()
+
+
+@contextlib.contextmanager
+def news() -> Any:
+    """A process that serves nobody, and publishes."""
+    publisher = subprocess.Popen([sys.executable, "-c", NEWS], env=os.environ)
+    try:
+        yield
+    finally:
+        publisher.terminate()
+        publisher.wait(10)
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=str)
+async def test_workers_are_restarted_under_load(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    async with witness() as (hub, heard), deployed(server, tmp_path, HUBBUB_BROKER="local:") as deployment:
+        everyone = await visitors(deployment)
+        before = {visitor.visit.process for visitor in everyone}
+        assert len(before) == deployment.workers
+        listening = [asyncio.create_task(visitor.listen()) for visitor in everyone]
+        talking = [asyncio.create_task(visitor.talk()) for visitor in everyone]
+        with news():
+            await until(lambda: all(len(visitor.visit.heard) > 20 for visitor in everyone), 20)
+            await restart(deployment, before)
+            await until(lambda: not before & {visitor.visit.process for visitor in everyone}, 60)
+            await asyncio.sleep(0.3)
+        for task in talking:
+            task.cancel()
+        async with asyncio.timeout(10):
+            while not all(visitor.visit.heard[-1:] == ["the end"] for visitor in everyone):
+                hub.broadcast("lobby", "the end")
+                await asyncio.sleep(0.2)
+        for task in listening:
+            task.cancel()
+        judge(everyone, heard, deployment)
+
+
+async def restart(deployment: Deployment, before: set[int]) -> None:
+    if not deployment.server.restart.startswith("each"):
+        return deployment.signal(deployment.server.restart)
+    for process in before:
+        deployment.signal(deployment.server.restart.removeprefix("each "), process)
+        await until(lambda process=process: not Path(f"/proc/{process}/fd").exists(), 15)  # type: ignore[misc]
+        await asyncio.sleep(0.3)
+
+
+def judge(everyone: list[Visitor], heard: list[str], deployment: Deployment) -> None:
+    """What came to each connection is a piece of what came to the witness: nothing is missing, twice, or elsewhere."""
+    order = {text: number for number, text in enumerate(spoken(heard))}
+    assert len(order) == len(spoken(heard)), "something came twice"
+    for visit in (visit for visitor in everyone for visit in visitor.visits):
+        got = [order[text] for text in spoken(visit.heard)]
+        if got:
+            assert got == list(range(got[0], got[0] + len(got))), f"{visit.name}\n{deployment.log}"
+    ended = [visit for visitor in everyone for visit in visitor.visits[:-1]]
+    assert {visit.closed for visit in ended} <= CLOSED, deployment.log
+    for visit in ended:  # said by the process that was going itself
+        assert heard.count(f"{visit.name} left") == 1, f"{visit.name} {visit.process}\n{deployment.log}"
+
+
+def spoken(heard: list[str]) -> list[str]:
+    """All but who comes and goes, for that is not told to whom it is about, and all but the last word."""
+    return [text for text in heard if not text.endswith((" came", " left", "the end"))]
