@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
+import importlib
 import itertools
 import os
 import signal
@@ -20,11 +20,10 @@ import pytest
 
 from support.client import RawClient
 
-__all__ = ["SERVERS", "Deployment", "Server", "Visitor", "deployed", "visitors"]
+__all__ = ["SERVERS", "TOLD_ELSEWHERE", "Deployment", "Server", "Visitor", "deployed", "visitors"]
 
 TESTS = Path(__file__).parents[1]
 WS = "hubbub.asgi:WebSocketProtocol"
-CLOSED = {1001, 1012}  # the server goes, or starts again
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class Server:
         command: behind `python`; `{port}` and `{workers}` are filled in.
         restart: what restarts the workers: a signal to the parent, or to each of them, one after the other.
         module: which has to be installed, beside hubbub itself.
+        file: a name, and what is in it.
+        cuts: it cuts connections without a close frame, and endpoints without a word, when it ends.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Server:
     restart: str = "HUP"
     module: str = "uvicorn"
     file: tuple[str, str] = ("", "")
+    cuts: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -59,11 +61,27 @@ SERVERS = [
     Server("uvicorn", _uvicorn("--workers", "{workers}")),
     Server("gunicorn", _gunicorn("-k", "hubbub.asgi.gunicorn.Worker", "-w", "{workers}"), module="uvicorn_worker"),
     Server("hypercorn", ("-m", "hypercorn", "support.chat:app", "--graceful-timeout", "1",
-                         "-b", "127.0.0.1:{port}", "--workers", "{workers}"), module="hypercorn"),
+                         "-b", "127.0.0.1:{port}", "--workers", "{workers}"),
+           module="hypercorn", cuts=True),
     Server("serve-app", ("-m", "hubbub", "serve", "support.chat:app", "--port", "{port}", "--workers", "{workers}")),
     Server("serve-handler",
            ("-m", "hubbub", "serve", "support.chat:Chat", "--port", "{port}", "--workers", "{workers}"), "each TERM"),
     Server("run", ("-m", "support.chat"), "each TERM"),
+]  # fmt: skip
+
+# How many workers there are does not stand on their command lines.
+TOLD_ELSEWHERE = [
+    Server("gunicorn-file", _gunicorn("-k", "uvicorn_worker.UvicornWorker"), module="uvicorn_worker",
+           file=("gunicorn.conf.py", "workers = 2\n")),
+    Server("gunicorn-asgi", _gunicorn("-k", "asgi"), module="gunicorn.asgi",
+           file=("gunicorn.conf.py", "workers = 2\ngraceful_timeout = 1\n")),
+    Server("hypercorn-file", ("-m", "hypercorn", "-c", "chat.toml", "-b", "127.0.0.1:{port}", "support.chat:app"),
+           module="hypercorn", file=("chat.toml", "workers = 2\ngraceful_timeout = 1\n")),
+    Server("uvicorn-program", ("program.py",), file=("program.py", """
+import os, uvicorn
+if __name__ == "__main__":
+    uvicorn.run("support.chat:app", ws="hubbub.asgi:WebSocketProtocol", port=int(os.environ["PORT"]), workers=2)
+""")),
 ]  # fmt: skip
 
 
@@ -119,8 +137,10 @@ class Deployment:
 @contextlib.asynccontextmanager
 async def deployed(server: Server, folder: Path, workers: int = 4, **environment: str) -> AsyncIterator[Deployment]:
     """The chat by that server; skips where that is not installed."""
-    if importlib.util.find_spec(server.module) is None:
-        pytest.skip(f"there is no {server.module} here: pip install {server.module}")
+    try:
+        importlib.import_module(server.module)
+    except ImportError as error:
+        pytest.skip(f"{error}: it is among requirements-dev.txt")
     if server.file[0]:
         (folder / server.file[0]).write_text(server.file[1])
     running = Deployment(server, folder, workers, environment)

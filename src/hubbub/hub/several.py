@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePath
 
 from hubbub.logs import logger
 
@@ -19,6 +21,7 @@ SERVERS = {
     "hypercorn": "",
     "fastapi": "WEB_CONCURRENCY",
 }
+DESCRIPTORS = range(64)  # among these are the listening sockets, which are made before there are connections
 
 
 def workers(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -41,9 +44,32 @@ def workers(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     return _number(told)
 
 
+def sharing() -> int:
+    """How many children of this process's parent, itself included, have a listening socket of it open, however they
+    were told to: in a file, or by a program. 1 where the system does not say."""
+    own = {held for number, held in _descriptors(os.getpid()) if _listens(number)}
+    children: list[str] = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{os.getppid()}/task").iterdir():
+            children += (thread / "children").read_text().split()
+    return max(1, sum(any(held in own for _, held in _descriptors(int(child))) for child in children))
+
+
+def _descriptors(process: int) -> Iterator[tuple[int, str]]:
+    for number in DESCRIPTORS:
+        with suppress(OSError):
+            yield number, os.readlink(f"/proc/{process}/fd/{number}")
+
+
+def _listens(descriptor: int) -> bool:
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as one:
+        return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    return False
+
+
 def warn_if_several() -> None:
     """Say what is missed, and which line mends it."""
-    several = workers(sys.argv, os.environ)
+    several = max(workers(sys.argv, os.environ), sharing())
     if several > 1:
         logger.warning(
             "this process is one of %d, and its hub has members in this one alone: what is broadcast in the others"
