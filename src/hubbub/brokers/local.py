@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import subprocess
 import sys
 import threading
 from collections.abc import Sequence
@@ -275,6 +276,25 @@ def _start_relay(path: Path, arguments: tuple[str, ...]) -> None:
             f" keep one running with `hubbub relay {path}`"
         )
     command = [sys.executable, "-m", "hubbub.brokers.relay", *arguments, str(path)]
-    no_input = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
-    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=[no_input], setsid=True)
-    threading.Thread(target=os.waitpid, args=(process, 0), name="hubbub-relay", daemon=True).start()
+    # It outlives us, so of what we have open it gets nothing: who waits for the end of our output would wait for it,
+    # too, and a port would stay taken. What it has to say is in our log, as long as we are there.
+    said, saying = os.pipe()
+    os.set_blocking(saying, False)  # nobody may be there to read
+    nothing = subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(  # noqa: S603
+            command, stdin=nothing, stdout=nothing, stderr=saying, start_new_session=True
+        )
+    except BaseException:
+        os.close(said)
+        raise
+    finally:
+        os.close(saying)
+    threading.Thread(target=_hear_out, args=(process, said), name="hubbub-relay", daemon=True).start()
+
+
+def _hear_out(process: subprocess.Popen[bytes], said: int) -> None:
+    with open(said, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            logger.warning("the relay, process %d: %s", process.pid, line.rstrip())
+    process.wait()

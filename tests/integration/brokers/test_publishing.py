@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,27 @@ def test_doctor_looks_at_the_broker(tmp_path: Path) -> None:
     assert ill.returncode == 1
     assert "not reached" in ill.stdout
     assert "secret" not in ill.stdout + ill.stderr
+
+
+def test_a_relay_keeps_nothing_of_the_process_that_started_it(tmp_path: Path) -> None:
+    """Who reads that process's output to its end waits for that process alone, and its port is free again."""
+    program = """
+import socket, hubbub
+listening = socket.create_server(("127.0.0.1", 0))
+listening.set_inheritable(True)  # as servers do for their workers
+hubbub.publish("room", "x", broker="local:")
+print(listening.getsockname()[1])
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=True)
+    with socket.socket(socket.AF_UNIX) as relay:
+        relay.connect(str(tmp_path / "hubbub" / "default.sock"))  # it is still there
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(done.stdout)), 5)
+
+
+def test_what_a_relay_complains_of_is_in_the_log(tmp_path: Path) -> None:
+    (tmp_path / "broken.db").write_bytes(b"this is no database" * 100)
+    done = run(["room", "x", "--broker", f"sqlite:{tmp_path}/broken.db", "--timeout", "2"], None)
+    assert done.returncode == 1
+    assert b"file is not a database" in done.stderr
