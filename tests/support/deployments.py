@@ -95,7 +95,7 @@ class Deployment:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         command = [part.format(port=self.port, workers=workers) for part in server.command]
-        paths = [str(folder), str(TESTS), str(TESTS.parent / "examples")]
+        paths = [str((folder / server.file[0]).parent), str(TESTS), str(TESTS.parent / "examples")]
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(paths), "PORT": str(self.port), "WORKERS": str(workers),
             "XDG_RUNTIME_DIR": str(folder), **environment,
@@ -142,6 +142,7 @@ async def deployed(server: Server, folder: Path, workers: int = 4, **environment
     except ImportError as error:
         pytest.skip(f"{error}: it is among requirements-dev.txt")
     if server.file[0]:
+        (folder / server.file[0]).parent.mkdir(exist_ok=True)
         (folder / server.file[0]).write_text(server.file[1])
     running = Deployment(server, folder, workers, environment)
     try:

@@ -113,6 +113,7 @@ def judge(everyone: list[Visitor], heard: list[str], deployment: Deployment) -> 
         if got:
             assert got == list(range(got[0], got[0] + len(got))), f"{visit.name}\n{deployment.log}"
     ended = [visit for visitor in everyone for visit in visitor.visits[:-1]]
+    assert "this process is one of" not in deployment.log
     if deployment.server.cuts:
         return
     assert {visit.closed for visit in ended} <= {1001, 1012}, deployment.log
@@ -123,6 +124,37 @@ def judge(everyone: list[Visitor], heard: list[str], deployment: Deployment) -> 
 def spoken(heard: list[str]) -> list[str]:
     """All but who comes and goes, for that is not told to whom it is about, and all but the last word."""
     return [text for text in heard if not text.endswith((" came", " left", "the end"))]
+
+
+RELOADING = Server(
+    "uvicorn-reload",
+    (
+        *("-m", "uvicorn", "edited:app", "--ws", "hubbub.asgi:WebSocketProtocol", "--port", "{port}"),
+        *("--reload", "--reload-dir", "edited"),
+    ),
+    file=("edited/edited.py", "from support.chat import app\n"),
+    module="watchfiles",
+)
+
+
+async def test_an_edited_program_is_reloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clients are told to come back, and those of another server lose nothing."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    async with witness() as (hub, heard), deployed(RELOADING, tmp_path, 1, HUBBUB_BROKER="local:") as deployment:
+        (visitor,) = await visitors(deployment, each=1)
+        listening = asyncio.create_task(visitor.listen())
+        await until(lambda: f"{visitor.visit.name} came" in heard)
+        hub.broadcast("lobby", "before")
+        await until(lambda: "before" in visitor.visit.heard)
+        (tmp_path / "edited" / "edited.py").write_text("from support.chat import app  # edited\n")
+        await until(lambda: len(visitor.visits) == 2, 30)
+        assert visitor.visits[0].closed == 1012
+        assert visitor.visits[0].process != visitor.visits[1].process
+        await until(lambda: {f"{visitor.visits[0].name} left", f"{visitor.visit.name} came"} <= set(heard))
+        hub.broadcast("lobby", "after")
+        await until(lambda: "after" in visitor.visit.heard)
+        listening.cancel()
+    assert "this process is one of" not in deployment.log
 
 
 @pytest.mark.parametrize(

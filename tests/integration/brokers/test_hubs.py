@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -304,70 +302,6 @@ def test_the_environment_names_the_broker(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(hubbub.Misuse, match="no broker has the URL") as caught:
         hubbub.Hub()
     assert "secret" not in str(caught.value)
-
-
-PROGRAM = """
-import sys, hubbub
-hub = hubbub.Hub(broker="local:workers")
-
-class Room(hubbub.Handler):
-    def opened(self):
-        hub.join("room", self.socket)
-    def message(self, data):
-        hub.broadcast("room", data)
-
-if __name__ == "__main__":
-    hubbub.run(Room, hub=hub, workers=3, port=0)
-"""
-
-
-OURS = [sys.executable, "program.py"]
-SERVE = [sys.executable, "-m", "hubbub", "serve", "program:Room", "--workers", "3", "--port", "{port}"]
-UVICORN = [
-    *(sys.executable, "-m", "uvicorn", "fastapi_chat:app", "--ws", "hubbub.asgi:WebSocketProtocol"),
-    *("--workers", "3", "--port", "{port}"),
-]
-
-
-@pytest.mark.parametrize(("command", "path"), [(OURS, "/"), (SERVE, "/"), (UVICORN, "/rooms/room")])
-async def test_workers_share_their_rooms(tmp_path: Path, command: list[str], path: str) -> None:
-    """Three processes, and one room: the example for FastAPI as it is, with the broker from the environment."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    (tmp_path / "program.py").write_text(PROGRAM.replace("port=0", f"port={port}"))
-    example = Path(__file__).parents[3] / "examples" / "fastapi_chat.py"
-    (tmp_path / "fastapi_chat.py").write_text(example.read_text())
-    environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path), "HUBBUB_BROKER": "local:workers"}
-    with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [argument.format(port=port) for argument in command], cwd=tmp_path, env=environment, stderr=log, stdout=log
-        )
-    try:
-        async with asyncio.timeout(30):
-            clients = []
-            while len(clients) < 12:  # some at each worker
-                try:
-                    clients.append(await RawClient.connect(port, path=path))
-                except (ConnectionError, asyncio.IncompleteReadError):  # it starts
-                    assert server.poll() is None, (tmp_path / "log").read_text()
-                    await asyncio.sleep(0.1)
-            for client in clients:  # until all are joined: what was said before is not theirs
-                heard = False
-                while not heard:
-                    clients[0].text("are you there?")
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(0.3):
-                            while not str(await client.read()).endswith("are you there?"):
-                                pass
-                            heard = True
-            clients[1].text("all of you")
-            for client in clients:
-                while not str(await client.read()).endswith("all of you"):
-                    pass
-    finally:
-        server.terminate()
-        await asyncio.to_thread(server.wait, 15)
-    assert "one of 3" not in (tmp_path / "log").read_text()
 
 
 def test_workers_need_a_broker_that_joins_processes() -> None:
