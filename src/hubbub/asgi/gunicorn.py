@@ -1,18 +1,14 @@
 """gunicorn's worker with hubbub for WebSockets: `gunicorn app:app -k hubbub.asgi.gunicorn.Worker -w 4`."""
 
-# pyright: reportMissingImports=false, reportUntypedBaseClass=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
-
-from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 __all__ = ["Worker"]
 
+_base: Any = import_module("uvicorn_worker").UvicornWorker  # neither it nor gunicorn has types
+_settings: dict[str, Any] = {**_base.CONFIG_KWARGS, "ws": "hubbub.asgi:WebSocketProtocol"}
 
-class Worker(UvicornWorker):  # type: ignore[misc, unused-ignore]
-    """uvicorn in a process of gunicorn's. It needs both: pip install gunicorn uvicorn-worker."""
-
-    CONFIG_KWARGS: dict[str, Any] = {**UvicornWorker.CONFIG_KWARGS, "ws": "hubbub.asgi:WebSocketProtocol"}  # noqa: RUF012
+Worker: type[Any] = type("Worker", (_base,), {"CONFIG_KWARGS": _settings})
+"""uvicorn in a process of gunicorn's. It needs both: pip install gunicorn uvicorn-worker."""
