@@ -16,7 +16,7 @@ from typing import Any
 from hubbub.brokers import Outgoing, Published
 from hubbub.errors import BrokerUnavailable, HubbubError, Overloaded
 
-__all__ = ["Outbox", "Ticket"]
+__all__ = ["BATCH", "Outbox", "Ticket"]
 
 BATCH = 4096  # publications that are appended at once
 BATCH_SIZE = 4 * 1024 * 1024  # bytes of the same

@@ -14,7 +14,7 @@ from hubbub.limits import Limits
 from hubbub.logs import PeerLog, logger
 from hubbub.node.colleagues import HEARTBEAT, Colleagues
 from hubbub.node.lines import Lines
-from hubbub.node.outbox import Outbox
+from hubbub.node.outbox import BATCH, Outbox
 from hubbub.node.statistics import Counts
 from hubbub.node.wishes import Wishes
 from hubbub.supervision import supervise
@@ -22,6 +22,7 @@ from hubbub.supervision import supervise
 __all__ = ["Receiver", "Stay"]
 
 LOOKED_AFTER = 30.0  # seconds between two looks at where the channels stand
+TURNS = 16  # of the event loop at most, while each brings more to be published
 FAREWELL = 2.0  # seconds for what waits in the outbox at the end
 
 
@@ -86,25 +87,29 @@ class Stay:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                await self.broker.start(self._node, self)
-                work = {
-                    "publishing to the broker": self._publish,
-                    "subscribing at the broker": self.lines.keep_up,
-                    "the node's heartbeat": self._beat,
-                }
-                for name, run in work.items():
-                    self._begin(supervise, name, run)
-                self.rouse()
-                await enough.wait()
-                until = time.monotonic() + FAREWELL
-                while self._outbox.in_flight and self._up and time.monotonic() < until:  # noqa: ASYNC110
-                    await asyncio.sleep(0.005)
-                self._group = None
+                try:
+                    await self._work_until(enough)
+                finally:
+                    self._group = None  # before the group waits for what it began, and begins nothing more
                 for task in self._others:
                     task.cancel()
         finally:
-            self._group = None
             await self._say_farewell(moves())
+
+    async def _work_until(self, enough: asyncio.Event) -> None:
+        await self.broker.start(self._node, self)
+        work = {
+            "publishing to the broker": self._publish,
+            "subscribing at the broker": self.lines.keep_up,
+            "the node's heartbeat": self._beat,
+        }
+        for name, run in work.items():
+            self._begin(supervise, name, run)
+        self.rouse()
+        await enough.wait()
+        until = time.monotonic() + FAREWELL
+        while self._outbox.in_flight and self._up and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
     async def _say_farewell(self, moves: bool) -> None:
         """Give the broker what waits."""
@@ -139,7 +144,7 @@ class Stay:
         while True:
             await self._filled.wait()
             self._filled.clear()
-            while self._up and (batch := outbox.take()):
+            while self._up and (batch := await self._gathered()):
                 try:
                     await self.lines.joined(batch)
                     self._settle(await self.broker.append(batch))
@@ -153,6 +158,17 @@ class Stay:
                 except Exception as error:
                     outbox.settle(error)
                     raise
+
+    async def _gathered(self) -> list[Outgoing]:
+        """The next batch. A burst comes in over some turns of the loop, and is to leave together: each part of it would
+        cost every process a send to each of its members."""
+        outbox, had = self._outbox, 0
+        for _ in range(TURNS):
+            if not had < len(outbox) < BATCH:
+                break
+            had = len(outbox)
+            await asyncio.sleep(0)
+        return outbox.take()
 
     def _settle(self, results: Sequence[Any]) -> None:
         self._counts.published += sum(not isinstance(result, Exception) for result in results)
