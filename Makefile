@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.p[yx][xdi])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format conformance conformance-quick bench bench-quick chart fuzz model sanitize docs docs-serve package system clean
+.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers chart fuzz model sanitize docs docs-serve package system clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,9 @@ bench: $(VENV)/dev.stamp ## every workload and every peer: more than an hour, ne
 
 bench-quick: $(VENV)/dev.stamp ## hubbub, the floor and some peers in under three minutes
 	@$(BIN)/python benchmarks/run.py --quick
+
+bench-brokers: $(VENV)/dev.stamp ## four processes on every broker, and what others use for that: a quarter of an hour
+	@$(BIN)/python benchmarks/brokers.py
 
 chart: $(VENV)/dev.stamp ## draw the README's charts from the newest results, and keep those
 	@$(BIN)/python benchmarks/run.py --draw

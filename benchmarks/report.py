@@ -42,7 +42,7 @@ def table(workload: Workload, results: dict[str, Any]) -> str:
     for name, runs in measured["runs"].items():
         if runs:
             rows.append([name, *(cell(runs) for cell in columns.values())])
-    parts = [f"## {measured['title']}", "", *_aligned(rows), "", *_over(measured["runs"])]
+    parts = [f"## {measured['title']}", "", *aligned(rows), "", *_over(measured["runs"])]
     if told := ahead.line(workload, measured["runs"]):
         parts += [told, ""]
     reasons = measured["failed"] | measured["unable"]
@@ -62,9 +62,9 @@ def summary(results: dict[str, Any]) -> str:
         if key not in WORKLOADS:
             continue
         for name, figures in ahead.peers(WORKLOADS[key], measured["runs"]).items():
-            told = (spread(figures[figure], _two) if figure in figures else "-" for figure in ahead.FIGURES)
+            told = (spread(figures[figure], two) if figure in figures else "-" for figure in ahead.FIGURES)
             rows.append([key, name, *told])
-    found = [*_aligned(rows), "", ahead.LEGEND] if len(rows) > 1 else ["In none of these workloads."]
+    found = [*aligned(rows), "", ahead.LEGEND] if len(rows) > 1 else ["In none of these workloads."]
     return "\n".join(["## Where a peer is ahead of hubbub", "", *found, ""])
 
 
@@ -82,19 +82,19 @@ def _columns(workload: Workload, measured: dict[str, list[Run]]) -> dict[str, Ca
     if workload.each == "connection":
         return _accept_columns(workload, measured)
     columns: dict[str, Callable[[list[Run]], str]] = {
-        "deliveries per s": lambda runs: spread((run["deliveries_per_s"] for run in runs), _count),
+        "deliveries per s": lambda runs: spread((run["deliveries_per_s"] for run in runs), count),
     }
     if measured.get(FLOOR):
-        columns["of the floor"] = lambda runs: spread(shares(runs, measured[FLOOR]), _two)
+        columns["of the floor"] = lambda runs: spread(shares(runs, measured[FLOOR]), two)
     if measured.get(JOINED) and workload.joins:
-        columns["of the joined floor"] = lambda runs: spread(shares(runs, measured[JOINED]), _two)
+        columns["of the joined floor"] = lambda runs: spread(shares(runs, measured[JOINED]), two)
     if measured.get(BUN):
-        columns["of Bun"] = lambda runs: spread(shares(runs, measured[BUN]), _two)
+        columns["of Bun"] = lambda runs: spread(shares(runs, measured[BUN]), two)
     columns["sends"] = _sends
-    columns["CPU µs"] = lambda runs: spread((run["cpu_us"] for run in runs), _two)
+    columns["CPU µs"] = lambda runs: spread((run["cpu_us"] for run in runs), two)
     if workload.beside:
-        columns["of undisturbed"] = lambda runs: spread(_undisturbed(runs, "deliveries_per_s"), _two)
-        columns["its p99"] = lambda runs: spread(_undisturbed(runs, "p99_us"), _two)
+        columns["of undisturbed"] = lambda runs: spread(_undisturbed(runs, "deliveries_per_s"), two)
+        columns["its p99"] = lambda runs: spread(_undisturbed(runs, "p99_us"), two)
     if workload.each == "echo":
         columns["round trip p50 / p99, ms"] = lambda runs: _latencies(runs, "each_us", "each_us_p99")
     elif workload.key != "writers":
@@ -113,16 +113,16 @@ def _columns(workload: Workload, measured: dict[str, list[Run]]) -> dict[str, Ca
 
 def _accept_columns(workload: Workload, measured: dict[str, list[Run]]) -> dict[str, Callable[[list[Run]], str]]:
     columns: dict[str, Callable[[list[Run]], str]] = {
-        "accepted per s": lambda runs: spread((run["accepted_per_s"] for run in runs), _count),
-        "CPU µs": lambda runs: spread((run["accept_cpu_us"] for run in runs if "accept_cpu_us" in run), _two),
+        "accepted per s": lambda runs: spread((run["accepted_per_s"] for run in runs), count),
+        "CPU µs": lambda runs: spread((run["accept_cpu_us"] for run in runs if "accept_cpu_us" in run), two),
     }
     if "--idle" in workload.load:
-        columns["KB"] = lambda runs: spread((run["bytes_per_connection"] / 1024 for run in runs), _two)
+        columns["KB"] = lambda runs: spread((run["bytes_per_connection"] / 1024 for run in runs), two)
     else:
         if measured.get(BUN):
-            columns["of Bun's rate"] = lambda runs: spread(shares(runs, measured[BUN], "accepted_per_s"), _two)
-            columns["of Bun's CPU"] = lambda runs: spread(shares(runs, measured[BUN], "accept_cpu_us"), _two)
-        columns["CPU µs of their end"] = lambda runs: spread((run["close_cpu_us"] for run in runs), _two)
+            columns["of Bun's rate"] = lambda runs: spread(shares(runs, measured[BUN], "accepted_per_s"), two)
+            columns["of Bun's CPU"] = lambda runs: spread(shares(runs, measured[BUN], "accept_cpu_us"), two)
+        columns["CPU µs of their end"] = lambda runs: spread((run["close_cpu_us"] for run in runs), two)
         columns["stall p99 / max, ms"] = _stall
         columns["peak MB"] = lambda runs: _one((run["memory_peak"] / 2**20 for run in runs), "{:.0f}")
     columns["remarks"] = lambda runs: _remarks(runs, workload)
@@ -191,17 +191,17 @@ def _one(values: Iterable[float], form: str) -> str:
     return form.format(statistics.median(known)) if known else "-"
 
 
-def _count(value: float) -> str:
+def count(value: float) -> str:
     return (
         f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k" if value >= 1e4 else f"{value / 1e3:.1f} k"
     )
 
 
-def _two(value: float) -> str:
+def two(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows

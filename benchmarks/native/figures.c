@@ -61,21 +61,24 @@ static double read_clock(clockid_t id) {
 double load_cpu(void) { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }
 
 double server_cpu(void) {
-    static clockid_t server;
-    if (!options.server) return 0;
-    if (!server) clock_getcpuclockid(options.server, &server);
-    return read_clock(server);
+    static clockid_t servers[MOST_SERVERS];
+    double sum = 0;
+    for (int i = 0; i < MOST_SERVERS && options.servers[i]; i++) {
+        if (!servers[i]) clock_getcpuclockid(options.servers[i], &servers[i]);
+        sum += read_clock(servers[i]);
+    }
+    return sum;
 }
 
-static void read_ticks(struct snapshot *s) {
+static void read_ticks(struct snapshot *s, pid_t server) {
     char name[64], line[1024];
-    snprintf(name, sizeof name, "/proc/%d/stat", (int)options.server);
+    snprintf(name, sizeof name, "/proc/%d/stat", (int)server);
     FILE *file = fopen(name, "r");
     if (!file) return;
     char *end = fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
     unsigned long user = 0, system = 0;
     if (end) sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
-    s->user = user, s->system = system;
+    s->user += user, s->system += system;
     fclose(file);
 }
 
@@ -106,7 +109,7 @@ static uint64_t count_segments(void) {
 
 static struct snapshot take(void) {
     struct snapshot s = {.wall = read_clock(CLOCK_MONOTONIC), .load_cpu = load_cpu(), .server_cpu = server_cpu()};
-    if (options.server) read_ticks(&s);
+    for (int i = 0; i < MOST_SERVERS && options.servers[i]; i++) read_ticks(&s, options.servers[i]);
     read_machine(&s);
     s.totals = totals;
     return s;
@@ -136,7 +139,7 @@ void figures_pause(bool paused) {
 }
 
 void figures_begin(void) {
-    if (options.signal) kill(options.server, SIGUSR2);
+    if (options.signal) kill(options.servers[0], SIGUSR2);
     sum.segments = count_segments();
     figures_pause(false);
 }
@@ -144,7 +147,7 @@ void figures_begin(void) {
 void figures_end(void) {
     if (measuring) figures_pause(true);
     sum.segments = count_segments() - sum.segments;
-    if (options.signal) kill(options.server, SIGUSR2);
+    if (options.signal) kill(options.servers[0], SIGUSR2);
 }
 
 static double wall(void) { return sum.wall > 0 ? sum.wall : 1; }

@@ -95,7 +95,7 @@ static int churn(int next, double until_now, uint64_t *gone_so_far) {
 
 // Returns false if the server stopped sending.
 static bool run(void) {
-    uint64_t begin = now_ns(), churned = 0;
+    uint64_t begin = now_ns(), churned = 0, published = 0;
     int next = 0;
     bool began = false;
     last_arrival = begin;
@@ -106,8 +106,8 @@ static bool run(void) {
         if (t >= options.warm + options.seconds) break;
         if (since(last_arrival) > PATIENCE) break;
         if (options.churn > 0) next = churn(next, t, &churned);
-        publish_due();
-        turn(options.churn > 0 ? 1 : 20);
+        if (since(published) >= options.pace) published = now_ns(), publish_due();
+        turn(options.churn > 0 || options.pace > 0 ? 1 : 20);
     }
     figures_end();
     bool finished = since(last_arrival) <= PATIENCE;
@@ -135,13 +135,21 @@ static void wake_stalled(void) {
     }
 }
 
+static void parse_servers(char *list) {
+    int n = 0;
+    for (char *word = strtok(list, ","); word; word = strtok(NULL, ",")) {
+        if (n == MOST_SERVERS) stop("too many processes behind --server");
+        options.servers[n++] = atoi(word);
+    }
+}
+
 static void parse(int argc, char **argv) {
-    enum { PORT = 1, MEMBERS, ROOMS, SIZE, IN_FLIGHT, WINDOW, PATH, DIALECT, SECONDS, WARM, CHURN, STALL, SERVER };
+    enum { PORT = 1, MEMBERS, ROOMS, SIZE, IN_FLIGHT, WINDOW, PATH, DIALECT, SECONDS, WARM, CHURN, STALL, PACE, SERVER };
     static struct option names[] = {
         {"port", 1, 0, PORT}, {"members", 1, 0, MEMBERS}, {"rooms", 1, 0, ROOMS}, {"size", 1, 0, SIZE},
         {"in-flight", 1, 0, IN_FLIGHT}, {"window", 1, 0, WINDOW}, {"path", 1, 0, PATH}, {"dialect", 1, 0, DIALECT},
         {"seconds", 1, 0, SECONDS}, {"warm", 1, 0, WARM}, {"churn", 1, 0, CHURN}, {"stalled", 1, 0, STALL},
-        {"server", 1, 0, SERVER}, {"all", 0, 0, 'a'}, {"json", 0, 0, 'j'}, {"deflate", 0, 0, 'd'},
+        {"pace", 1, 0, PACE}, {"server", 1, 0, SERVER}, {"all", 0, 0, 'a'}, {"json", 0, 0, 'j'}, {"deflate", 0, 0, 'd'},
         {"idle", 0, 0, 'i'}, {"buffer", 0, 0, 'b'}, {"signal", 0, 0, 's'}, {"tls", 0, 0, 'l'},
         {"text", 0, 0, 't'}, {"accept", 0, 0, 'c'}, {0, 0, 0, 0}};
     dialect = find_dialect("plain");
@@ -158,7 +166,8 @@ static void parse(int argc, char **argv) {
             case WARM: options.warm = atof(optarg); break;
             case CHURN: options.churn = atof(optarg); break;
             case STALL: options.stalled = atof(optarg); break;
-            case SERVER: options.server = atoi(optarg); break;
+            case PACE: options.pace = atof(optarg) * 1e-3; break;
+            case SERVER: parse_servers(optarg); break;
             case 'a': options.all = true; break;
             case 'j': options.json = true; break;
             case 'd': options.deflate = true; break;
@@ -185,7 +194,7 @@ static void parse(int argc, char **argv) {
     if ((options.churn > 0 || options.buffer) && (options.deflate || !dialect->exact))
         stop("--churn and --buffer go with plain messages");
     if (options.buffer && options.tls) stop("--buffer goes without --tls: it counts bytes");
-    if (options.signal && !options.server) stop("--signal needs --server");
+    if (options.signal && !options.servers[0]) stop("--signal needs --server");
 }
 
 int main(int argc, char **argv) {

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 enum { STAMP = 32 };  // letters of a stamp: publisher, number, and time of a message
+enum { MOST_SERVERS = 16 };
 
 struct options {
     int port, members, rooms, in_flight, window;
@@ -20,8 +21,9 @@ struct options {
     bool accept;              // open and close them over and over, and nothing else
     double seconds, warm;     // measured, and before it
     double churn, stalled;    // shares of the members: that come and go in a second, that never read
-    pid_t server;             // whose CPU time is measured, 0 for nobody's
-    bool signal;              // tell it with SIGUSR2 when measuring begins and ends
+    double pace;              // seconds between two messages at the least
+    pid_t servers[MOST_SERVERS];  // processes whose CPU time is measured, behind them 0
+    bool signal;              // tell the first with SIGUSR2 when measuring begins and ends
 };
 
 struct member {

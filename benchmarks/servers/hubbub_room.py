@@ -1,7 +1,7 @@
 """Rooms on hubbub's own server: the path names the room, and what any member sends goes to all of it.
 
 WRITERS sets how many writers the hub has, DEFLATE accepts compression, CERTIFICATE (see tls.py) asks for TLS, LOOP
-chooses the event loop, and HUBBUB_NATIVE the twin.
+chooses the event loop, HUBBUB_NATIVE the twin, WORKERS how many processes there are, and HUBBUB_BROKER what joins them.
 """
 
 from __future__ import annotations
@@ -51,5 +51,6 @@ if __name__ == "__main__":
         compression=hubbub.Deflate() if os.environ.get("DEFLATE") else None,
         ssl=tls.context(),
         loop=os.environ.get("LOOP", "auto"),
+        workers=int(os.environ.get("WORKERS", "1")),
         started=ready,
     )
