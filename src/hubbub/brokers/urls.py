@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import ssl
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -10,12 +13,15 @@ from hubbub.arguments import shown
 from hubbub.brokers.contract import Broker
 from hubbub.errors import Misuse
 
-__all__ = ["broker_for", "options_of", "redacted"]
+__all__ = ["broker_for", "context_of", "options_of", "redacted"]
 
 KINDS = {  # by scheme: the class, and the extra that brings what it needs
     "memory": ("hubbub.brokers.memory:MemoryBroker", ""),
     "sqlite": ("hubbub.brokers.sqlite:SqliteBroker", ""),
     "local": ("hubbub.brokers.local:LocalBroker", ""),
+    "redis": ("hubbub.brokers.redis:RedisBroker", "redis"),
+    "rediss": ("hubbub.brokers.redis:RedisBroker", "redis"),
+    "unix": ("hubbub.brokers.redis:RedisBroker", "redis"),
     "nats": ("hubbub.brokers.nats:NatsBroker", "nats"),
     "tls": ("hubbub.brokers.nats:NatsBroker", "nats"),
 }
@@ -32,7 +38,10 @@ def broker_for(given: str | Broker) -> Broker:
         raise Misuse(f"a broker is a URL or a hubbub.brokers.Broker, not {shown(given)}")
     scheme = given.partition(":")[0].lower()
     if ":" not in given or scheme not in KINDS:
-        raise Misuse(f"no broker has the URL {redacted(given)!r}: it is memory:, local:, sqlite:PATH, or nats://HOST")
+        raise Misuse(
+            f"no broker has the URL {redacted(given)!r}: it is memory:, local:, sqlite:PATH, redis://HOST,"
+            " rediss://HOST, unix:///PATH of Redis, or nats://HOST"
+        )
     place, extra = KINDS[scheme]
     module, _, name = place.partition(":")
     try:
@@ -54,6 +63,20 @@ def options_of(url: str, *known: str) -> dict[str, str]:
         names = ", ".join(known) or "none"
         raise Misuse(f"the broker's URL {redacted(url)!r} {about}: its options are {names}")
     return options
+
+
+def context_of(options: Mapping[str, str]) -> ssl.SSLContext | None:
+    """What the options ca, cert and key say of TLS; None: nothing. Raises: Misuse: one of them names no file."""
+    files = {name: options[name] for name in ("ca", "cert", "key") if name in options}
+    if not files:
+        return None
+    missing = [name for name, file in files.items() if not os.path.isfile(file)]
+    if missing or ("key" in files and "cert" not in files):
+        raise Misuse(f"the option {missing[0] if missing else 'key'} of the broker's URL names no file, or lacks cert")
+    context = ssl.create_default_context(cafile=files.get("ca"))
+    if "cert" in files:
+        context.load_cert_chain(files["cert"], files.get("key"))
+    return context
 
 
 def redacted(url: str) -> str:

@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from engines_nats import SERVERS, NatsServer
+import engines_nats
+import engines_redis
+from engines_nats import NatsServer
+from engines_redis import RedisServer
 from hubbub.brokers import Broker, local
 from hubbub.brokers.local import LocalBroker
 from hubbub.brokers.nats import NatsBroker
 from hubbub.brokers.nats.wire import publish
+from hubbub.brokers.redis import RedisBroker
+from hubbub.brokers.redis.link import command
 from hubbub.brokers.sqlite import SqliteBroker
 from hubbub.testing.brokers import CHECKS, Bench, Check, MemoryBench
 
@@ -142,6 +147,60 @@ class NatsBench(Bench):
         self.server.start()
 
 
+class RedisBench(Bench):
+    """Of a server that keeps what it has acknowledged, or of one that keeps what it had some time ago."""
+
+    grace = 0.1
+
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__()
+        self.server = server
+
+    def broker(self) -> Broker:
+        return RedisBroker.from_url(self.server.url)
+
+    async def cut(self, broker: Broker) -> None:
+        assert isinstance(broker, RedisBroker)
+        assert broker._servers is not None
+        broker._servers.links[1].transport.abort()
+
+    async def restart(self) -> None:
+        self.server.kill()
+        self.server.start()
+
+    async def lose(self) -> None:
+        self.server.kill()
+        shutil.rmtree(self.server.store)
+        self.server.start()
+
+    async def freeze(self) -> None:
+        self.server.freeze()
+
+    async def thaw(self) -> None:
+        self.server.thaw()
+
+    async def intrude(self, broker: Broker, channel: bytes) -> None:
+        foreign = (b"", b"foreign", b"h1", b"h1epoch123", b"h1epoch1231 ", b"h1epoch1231 \0\0\0\5too short", b"h9epoch1231 x")
+        for data in foreign:
+            self.server.ask("PUBLISH", b"hb:c:" + channel, data)
+        self.server.ask("PUBLISH", "hb:k:all", "?")
+
+    async def save(self) -> None:
+        states = [len(node.states) for node in self.nodes]
+        self.server.ask("SAVE")
+        self.server.kill()
+        shutil.copytree(self.server.store, self.server.folder / "saved")
+        self.server.start()
+        for node, before in zip(self.nodes, states, strict=True):
+            await self.until(lambda: len(node.states) > before and node.up, "a link")  # noqa: B023
+
+    async def fall_back(self) -> None:
+        self.server.kill()
+        shutil.rmtree(self.server.store)
+        shutil.copytree(self.server.folder / "saved", self.server.store)
+        self.server.start()
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=str)
 async def test_memory(check: Check) -> None:
     await check(MemoryBench())
@@ -157,13 +216,34 @@ async def test_sqlite(check: Check, tmp_path: Path) -> None:
     await check(SqliteBench(tmp_path))
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+@pytest.fixture(scope="module", params=engines_nats.SERVERS)
+def nats_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     running = NatsServer(str(request.param), tmp_path_factory.mktemp("nats")).start()
     yield running
     running.kill()
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
-async def test_nats(check: Check, server: NatsServer) -> None:
-    await check(NatsBench(server))
+async def test_nats(check: Check, nats_server: NatsServer) -> None:
+    await check(NatsBench(nats_server))
+
+
+ALWAYS = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(which, options) for which in engines_redis.SERVERS for options in ((), ALWAYS)],
+    ids=lambda param: f"{param[0]}-{'always' if param[1] else 'memory'}",
+)
+def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    which, options = request.param
+    running = RedisServer(which, tmp_path_factory.mktemp("redis"), *options).start()
+    yield running
+    running.kill()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+async def test_redis(check: Check, redis_server: RedisServer) -> None:
+    bench = RedisBench(redis_server)
+    await check(bench)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import unquote
 
-from hubbub.brokers.urls import options_of, redacted
+from hubbub.brokers.urls import context_of, options_of, redacted
 from hubbub.errors import Misuse
 
 __all__ = ["Address", "Server"]
@@ -71,7 +70,7 @@ class Address:
             raise Misuse("the options replicas and keep are numbers") from None
         if not 1 <= replicas <= 5 or not 1.0 <= keep <= 3e9:
             raise Misuse("the option replicas is 1 to 5, and keep is seconds from 1 on")
-        return cls(servers, prefix, replicas, keep, _context(options), options.get("creds", ""))
+        return cls(servers, prefix, replicas, keep, context_of(options), options.get("creds", ""))
 
     def with_others(self, info: Mapping[str, Any], server: Server) -> tuple[Server, ...]:
         """Our servers, and those of the cluster that this one has told of."""
@@ -116,16 +115,3 @@ def _server(place: str, secure: bool, url: str) -> Server:
     elif user:
         credentials = {"auth_token": unquote(user)}
     return Server(host.strip("[]"), int(port), secure, credentials)
-
-
-def _context(options: Mapping[str, str]) -> ssl.SSLContext | None:
-    files = {name: options[name] for name in ("ca", "cert", "key") if name in options}
-    if not files:
-        return None
-    missing = [name for name, file in files.items() if not os.path.isfile(file)]
-    if missing or ("key" in files and "cert" not in files):
-        raise Misuse(f"the option {missing[0] if missing else 'key'} of the broker's URL names no file, or lacks cert")
-    context = ssl.create_default_context(cafile=files.get("ca"))
-    if "cert" in files:
-        context.load_cert_chain(files["cert"], files.get("key"))
-    return context
