@@ -1,19 +1,19 @@
-"""Real nats-servers for tests: each on a free port of loopback, with a folder of its own."""
+"""Real nats-servers for tests."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-__all__ = ["SERVERS", "NatsServer", "nats_server_program"]
+from engines import EngineProcess, free_port
+from hubbub.brokers.nats import NatsBroker
+
+__all__ = ["SERVERS", "NatsServer", "api", "nats_server_program"]
 
 SERVERS = ("debian", "wheel")
 
@@ -31,7 +31,7 @@ def nats_server_program(which: str) -> str:
     return found
 
 
-class NatsServer:
+class NatsServer(EngineProcess):
     """One server, started by `start`; its port and folder stay when it is started again.
 
     Args:
@@ -42,56 +42,29 @@ class NatsServer:
     """
 
     def __init__(self, which: str, folder: Path, config: str = "", jetstream: bool = True) -> None:
+        super().__init__(folder)
         self.program = nats_server_program(which)
-        self.folder = folder
         self.jetstream = jetstream
-        self.port: int = 0
-        self.move()
         self._file = folder / "nats.conf"
         self._file.write_text(config)
-        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
 
-    @property
-    def store(self) -> Path:
-        return self.folder / "store"
-
     def move(self) -> None:
         """To another port, from its next start on."""
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.port = taken.getsockname()[1]
+        self.port = free_port()
 
     def start(self) -> NatsServer:
         command = [self.program, "-c", str(self._file), "-a", "127.0.0.1", "-p", str(self.port)]
         if self.jetstream:
             command += ["-js", "-sd", str(self.store)]
-        with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return self
-            except OSError:
-                if self.process.poll() is not None:
-                    break
-                time.sleep(0.01)
-        raise RuntimeError((self.folder / "log").read_text()[-2000:])
+        self.run(command, lambda: socket.create_connection(("127.0.0.1", self.port), 1).close())
+        return self
 
-    def kill(self) -> None:
-        """As kill -9 does."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
-    def freeze(self) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGCONT)
+async def api(broker: NatsBroker, what: str, content: object = None) -> dict[str, Any]:
+    """What JetStream answers to a question that a broker's own link asks."""
+    assert broker._streams is not None
+    return await broker._streams.api(what, content)

@@ -1,12 +1,9 @@
-"""Real Redis and Valkey servers for tests: each on a free port of loopback, with a folder of its own."""
+"""Real Redis and Valkey servers for tests, and clusters of them."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import socket
-import subprocess
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +11,9 @@ from typing import Any
 
 import pytest
 
-__all__ = ["SERVERS", "RedisServer", "redis_server_program"]
+from engines import EngineProcess, free_port
+
+__all__ = ["SERVERS", "RedisCluster", "RedisServer", "redis_server_program"]
 
 SERVERS = ("debian", "wheel")
 
@@ -33,25 +32,21 @@ def redis_server_program(which: str) -> str:
     return system
 
 
-class RedisServer:
+class RedisServer(EngineProcess):
     """One server, started by `start`; its port and folder stay when it is started again.
 
     Args:
         which: "debian" or "wheel".
         folder: its own.
         options: of its command line, beside those that say where it is.
+        config: a file with its configuration.
     """
 
-    def __init__(self, which: str, folder: Path, *options: str) -> None:
+    def __init__(self, which: str, folder: Path, *options: str, config: Path | None = None) -> None:
+        super().__init__(folder)
         self.program = redis_server_program(which)
-        self.folder = folder
         self.options = options or ("--save", "")
-        self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "store"
+        self.config = config
 
     @property
     def url(self) -> str:
@@ -59,20 +54,21 @@ class RedisServer:
 
     def start(self) -> RedisServer:
         self.store.mkdir(exist_ok=True)
-        command = [self.program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.store)]
-        command += ["--enable-debug-command", "yes", *self.options]
-        with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            try:
-                if self.ask("PING") in ("PONG", None):
-                    return self
-            except OSError:
-                if self.process.poll() is not None:
-                    break
-            time.sleep(0.01)
-        raise RuntimeError((self.folder / "log").read_text()[-2000:])
+        command = [
+            self.program,
+            *([str(self.config)] if self.config else []),
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--dir",
+            str(self.store),
+        ]
+        if "--sentinel" not in self.options:
+            command += ["--enable-debug-command", "yes"]
+        command += self.options
+        self.run(command, lambda: self.ask("PING"))
+        return self
 
     def ask(self, *words: str | bytes, timeout: float = 5.0) -> Any:
         """The reply to one command, from outside of hubbub; None: it was refused."""
@@ -89,22 +85,60 @@ class RedisServer:
                 reader.feed(data)
         return None if isinstance(reply, Exception) else reply
 
+
+class RedisCluster:
+    """Three masters that share the slots."""
+
+    def __init__(self, which: str, folder: Path) -> None:
+        self.servers: list[RedisServer] = []
+        for name in "abc":
+            (folder / name).mkdir()
+            options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", "",
+                       "--cluster-port", str(free_port()))  # fmt: skip
+            self.servers.append(RedisServer(which, folder / name, *options))
+
+    @property
+    def url(self) -> str:
+        return "redis://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+
+    def start(self) -> None:
+        for number, server in enumerate(self.servers):
+            server.start()
+            begin, end = 16384 * number // 3, 16384 * (number + 1) // 3 - 1
+            assert server.ask("CLUSTER", "ADDSLOTSRANGE", str(begin), str(end)) == "OK"
+            server.ask("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+        first = self.servers[0]
+        for server in self.servers[1:]:
+            bus = server.options[server.options.index("--cluster-port") + 1]
+            assert first.ask("CLUSTER", "MEET", "127.0.0.1", str(server.port), bus) == "OK"
+        self._settle()
+
+    def _settle(self) -> None:
+        until = time.monotonic() + 20
+        while not all("cluster_state:ok" in str(server.ask("CLUSTER", "INFO")) for server in self.servers) or not all(
+            str(server.ask("CLUSTER", "SLOTS")).count("127.0.0.1") >= 3 for server in self.servers
+        ):
+            assert time.monotonic() < until, "the cluster does not come together"
+            time.sleep(0.05)
+
+    def move(self, key: str) -> None:
+        """Give the slot of that key, and the keys in it, to another server."""
+        slot = str(self.servers[0].ask("CLUSTER", "KEYSLOT", key))
+        ids = [str(server.ask("CLUSTER", "MYID")) for server in self.servers]
+        number = int(slot) * 3 // 16384
+        target = (number + 1) % 3
+        owner, taker = self.servers[number], self.servers[target]
+        taker.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[number])
+        owner.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
+        for _ in range(100):
+            keys = owner.ask("CLUSTER", "GETKEYSINSLOT", slot, "100")
+            if not keys:
+                break
+            for name in keys:
+                owner.ask("MIGRATE", "127.0.0.1", str(taker.port), name, "0", "5000")
+        for server in (taker, owner, *self.servers):
+            server.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
+
     def kill(self) -> None:
-        """As kill -9 does."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def freeze(self) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGCONT)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+        for server in self.servers:
+            server.kill()

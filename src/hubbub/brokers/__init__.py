@@ -1,8 +1,8 @@
 """Brokers: what lies between nodes, so that one hub spans many processes and machines.
 
 `contract.py` says what a broker is, and `hubbub.testing.brokers` checks one. `memory.py` is the embedded one, and the
-shortest; `local.py` joins the processes of one machine, `sqlite.py` lets history survive a restart, `nats` joins
-machines. A program names one by its URL (`urls.py`) or brings a Broker of its own.
+shortest; `local.py` joins the processes of one machine, `sqlite.py` lets history survive a restart, `redis.py` and
+`nats.py` join machines. A program names one by its URL (`urls.py`) or brings a Broker of its own.
 
 Knows nothing of hubs, nodes or sockets.
 """

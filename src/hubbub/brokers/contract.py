@@ -208,7 +208,7 @@ class Traits:
     """What an engine is capable of."""
 
     name: str
-    """As in its URL: "nats"."""
+    """As in its URL: "redis"."""
     dense: bool = True
     """Offsets rise one by one, so that how many are missing is known."""
     history: bool = True

@@ -16,7 +16,10 @@ def publish(
     channel: Annotated[str, typer.Argument(envvar="HUBBUB_CHANNEL", help="The channel, whose id is text.")],
     message: Annotated[str, typer.Argument(envvar="HUBBUB_MESSAGE", help="The message; - reads it from stdin.")],
     broker: Annotated[
-        str, typer.Option(envvar="HUBBUB_BROKER", help="The hubs' broker: local:, sqlite:FILE, nats://HOST ...")
+        str,
+        typer.Option(
+            envvar="HUBBUB_BROKER", help="The hubs' broker: local:, sqlite:FILE, redis://HOST, nats://HOST ..."
+        ),
     ] = "local:",
     binary: Annotated[
         bool, typer.Option("--binary", envvar="HUBBUB_BINARY", help="Send what stdin has as binary data.")

@@ -55,7 +55,7 @@ class Hub:
             "drop-newest" or "latest".
         limits: the bounds.
         broker: what joins this hub with those of other processes: a URL, such as "local:" for the processes of one
-            machine or "nats://host", or a Broker. Left out, what the environment's HUBBUB_BROKER says; "" for none.
+            machine or "redis://host", or a Broker. Left out, what the environment's HUBBUB_BROKER says; "" for none.
         history: how much the broker keeps of each channel, for processes that missed something; None: nothing.
         missed: called as `missed(channel, count)`, on the node's event loop, when so many messages of a channel were
             lost on their way to this process; None: nobody knows how many.

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from engines_nats import SERVERS, NatsServer
-from support.nats_nodes import Nodes
+from hubbub.brokers.nats import NatsBroker
+from support.broker_nodes import Nodes
 
 
 @pytest.fixture
-async def nodes() -> AsyncIterator[Nodes]:
-    made = Nodes()
+async def nodes() -> AsyncIterator[Nodes[NatsBroker]]:
+    made = Nodes(NatsBroker.from_url)
     yield made
     await made.close()
 

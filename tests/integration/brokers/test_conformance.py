@@ -14,13 +14,12 @@ import pytest
 import engines_nats
 import engines_redis
 from engines_nats import NatsServer
-from engines_redis import RedisServer
+from engines_redis import RedisCluster, RedisServer
 from hubbub.brokers import Broker, local
 from hubbub.brokers.local import LocalBroker
 from hubbub.brokers.nats import NatsBroker
 from hubbub.brokers.nats.wire import publish
 from hubbub.brokers.redis import RedisBroker
-from hubbub.brokers.redis.link import command
 from hubbub.brokers.sqlite import SqliteBroker
 from hubbub.testing.brokers import CHECKS, Bench, Check, MemoryBench
 
@@ -180,7 +179,15 @@ class RedisBench(Bench):
         self.server.thaw()
 
     async def intrude(self, broker: Broker, channel: bytes) -> None:
-        foreign = (b"", b"foreign", b"h1", b"h1epoch123", b"h1epoch1231 ", b"h1epoch1231 \0\0\0\5too short", b"h9epoch1231 x")
+        foreign = (
+            b"",
+            b"foreign",
+            b"h1",
+            b"h1epoch123",
+            b"h1epoch1231 ",
+            b"h1epoch1231 \0\0\0\5too short",
+            b"h9epoch1231 x",
+        )
         for data in foreign:
             self.server.ask("PUBLISH", b"hb:c:" + channel, data)
         self.server.ask("PUBLISH", "hb:k:all", "?")
@@ -231,19 +238,56 @@ async def test_nats(check: Check, nats_server: NatsServer) -> None:
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(which, options) for which in engines_redis.SERVERS for options in ((), ALWAYS)],
-    ids=lambda param: f"{param[0]}-{'always' if param[1] else 'memory'}",
-)
+@pytest.fixture(scope="module", params=engines_redis.SERVERS)
 def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    which, options = request.param
-    running = RedisServer(which, tmp_path_factory.mktemp("redis"), *options).start()
+    running = RedisServer(str(request.param), tmp_path_factory.mktemp("redis")).start()
     yield running
     running.kill()
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
 async def test_redis(check: Check, redis_server: RedisServer) -> None:
-    bench = RedisBench(redis_server)
-    await check(bench)
+    await check(RedisBench(redis_server))
+
+
+@pytest.fixture(scope="module")
+def careful_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    running = RedisServer("debian", tmp_path_factory.mktemp("redis"), *ALWAYS).start()
+    yield running
+    running.kill()
+
+
+@pytest.mark.parametrize("check", [check for check in CHECKS if str(check).startswith("trouble")], ids=str)
+async def test_redis_that_keeps_what_it_acknowledges(check: Check, careful_redis: RedisServer) -> None:
+    await check(RedisBench(careful_redis))
+
+
+class ClusterBench(Bench):
+    """Of a cluster, which is let alone."""
+
+    grace = 0.1
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        super().__init__()
+        self.cluster = cluster
+
+    def broker(self) -> Broker:
+        return RedisBroker.from_url(self.cluster.url)
+
+    async def cut(self, broker: Broker) -> None:
+        assert isinstance(broker, RedisBroker)
+        assert broker._servers is not None
+        broker._servers.links[0].transport.abort()
+
+
+@pytest.fixture(scope="module")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    running = RedisCluster("debian", tmp_path_factory.mktemp("cluster"))
+    running.start()
+    yield running
+    running.kill()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+async def test_redis_cluster(check: Check, redis_cluster: RedisCluster) -> None:
+    await check(ClusterBench(redis_cluster))

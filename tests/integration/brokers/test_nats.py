@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import trustme
 
-from engines_nats import NatsServer
+from engines_nats import NatsServer, api
 from hubbub.brokers import Change, History, Position, Published, broker_for
 from hubbub.brokers.nats import NatsBroker
 from hubbub.brokers.nats.wire import publish
 from hubbub.errors import HubbubError
-from support.nats_nodes import KEPT, Nodes, Told, api, appended, new, until
+from support.broker_nodes import KEPT, Nodes, Told, appended, new, until
 
 
-async def test_a_channels_name_reaches_no_other_and_no_wildcard(server: NatsServer, nodes: Nodes) -> None:
+async def test_a_channels_name_reaches_no_other_and_no_wildcard(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     broker, told = await nodes(server.url)
     names = [b"", b"*", b">", b"a.b", b"a.*", b"a b", b"\r\n", b"\0", b"$JS.API.>", *(bytes([n]) for n in range(256))]
     names = [*dict.fromkeys([*names, bytes(range(256)) * 8])]
@@ -26,7 +26,9 @@ async def test_a_channels_name_reaches_no_other_and_no_wildcard(server: NatsServ
     assert all(told.bodies(name) == [b"to " + name] for name in names)
 
 
-async def test_what_is_foreign_or_truncated_is_counted_and_skipped(server: NatsServer, nodes: Nodes) -> None:
+async def test_what_is_foreign_or_truncated_is_counted_and_skipped(
+    server: NatsServer, nodes: Nodes[NatsBroker]
+) -> None:
     broker, told = await nodes(server.url)
     await broker.subscribe([b"a"])
     assert broker._link is not None
@@ -43,7 +45,7 @@ async def test_what_is_foreign_or_truncated_is_counted_and_skipped(server: NatsS
     assert told.up
 
 
-async def test_what_is_too_large_is_refused_alone(which: str, nodes: Nodes, tmp_path: Path) -> None:
+async def test_what_is_too_large_is_refused_alone(which: str, nodes: Nodes[NatsBroker], tmp_path: Path) -> None:
     server = NatsServer(which, tmp_path, "max_payload: 2000\n").start()
     try:
         broker, told = await nodes(server.url)
@@ -57,7 +59,7 @@ async def test_what_is_too_large_is_refused_alone(which: str, nodes: Nodes, tmp_
         server.kill()
 
 
-async def test_publishers_at_once_make_one_order_at_all(server: NatsServer, nodes: Nodes) -> None:
+async def test_publishers_at_once_make_one_order_at_all(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     made = [await nodes(server.url) for _ in range(4)]
     for broker, _ in made:
         await broker.subscribe([b"a"])
@@ -74,7 +76,7 @@ async def test_publishers_at_once_make_one_order_at_all(server: NatsServer, node
 
 
 @pytest.mark.parametrize("between", [1, 50])
-async def test_a_long_history_is_read_whole(server: NatsServer, nodes: Nodes, between: int) -> None:
+async def test_a_long_history_is_read_whole(server: NatsServer, nodes: Nodes[NatsBroker], between: int) -> None:
     """Before 2.11 record by record; `between`: others' records stand between them."""
     broker, _ = await nodes(server.url)
     history = History(2000, 60)
@@ -90,7 +92,9 @@ async def test_a_long_history_is_read_whole(server: NatsServer, nodes: Nodes, be
     assert [p.body for p in newest.publications] == [b"1999", b"1998"]
 
 
-async def test_a_publication_that_is_lost_on_the_way_is_seen_in_the_links(server: NatsServer, nodes: Nodes) -> None:
+async def test_a_publication_that_is_lost_on_the_way_is_seen_in_the_links(
+    server: NatsServer, nodes: Nodes[NatsBroker]
+) -> None:
     broker, told = await nodes(server.url)
     await broker.subscribe([b"a"])
     await appended(broker, new(b"a", b"1"))
@@ -103,7 +107,7 @@ async def test_a_publication_that_is_lost_on_the_way_is_seen_in_the_links(server
     assert [p.previous for p in told.got[b"a"]] == [0, 1, done[0].offset]
 
 
-async def test_it_speaks_tls(which: str, nodes: Nodes, tmp_path: Path) -> None:
+async def test_it_speaks_tls(which: str, nodes: Nodes[NatsBroker], tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     mine = authority.issue_cert("127.0.0.1")
@@ -125,7 +129,7 @@ async def test_it_speaks_tls(which: str, nodes: Nodes, tmp_path: Path) -> None:
         server.kill()
 
 
-async def test_nodes_that_start_at_once_share_one_stream(server: NatsServer, nodes: Nodes) -> None:
+async def test_nodes_that_start_at_once_share_one_stream(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     brokers = [(await nodes(server.url, up=False)) for _ in range(8)]
     for _, told in brokers:
         await until(lambda told=told: told.up)
@@ -133,7 +137,7 @@ async def test_nodes_that_start_at_once_share_one_stream(server: NatsServer, nod
     assert len(epochs) == 1
 
 
-async def test_histories_of_other_sizes_are_kept_side_by_side(server: NatsServer, nodes: Nodes) -> None:
+async def test_histories_of_other_sizes_are_kept_side_by_side(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     broker, _ = await nodes(server.url)
     for size in (1, 5, 3):
         history = History(size, 60)
@@ -147,7 +151,9 @@ async def test_histories_of_other_sizes_are_kept_side_by_side(server: NatsServer
         assert not (await broker.history(channel, Position(before.offset - 1, before.epoch))).complete
 
 
-async def test_without_history_little_is_kept_beside_long_histories(server: NatsServer, nodes: Nodes) -> None:
+async def test_without_history_little_is_kept_beside_long_histories(
+    server: NatsServer, nodes: Nodes[NatsBroker]
+) -> None:
     broker, told = await nodes(server.url)
     await appended(broker, new(b"long", history=History(5000, 60)))
     await broker.subscribe([b"a"])
@@ -161,7 +167,9 @@ async def test_without_history_little_is_kept_beside_long_histories(server: Nats
     assert not (await broker.history(b"a")).publications
 
 
-async def test_asking_for_nothing_says_whether_something_is_missing(server: NatsServer, nodes: Nodes) -> None:
+async def test_asking_for_nothing_says_whether_something_is_missing(
+    server: NatsServer, nodes: Nodes[NatsBroker]
+) -> None:
     broker, _ = await nodes(server.url)
     done = await appended(broker, *(new(b"a", history=History(2, 60)) for _ in range(5)))
     whole = await broker.history(b"a", Position(done[2].offset, done[2].epoch), limit=0)
@@ -169,7 +177,9 @@ async def test_asking_for_nothing_says_whether_something_is_missing(server: Nats
     assert not (await broker.history(b"a", Position(done[1].offset, done[1].epoch), limit=0)).complete
 
 
-async def test_an_empty_channel_forgotten_twice_stays_where_it_was(server: NatsServer, nodes: Nodes) -> None:
+async def test_an_empty_channel_forgotten_twice_stays_where_it_was(
+    server: NatsServer, nodes: Nodes[NatsBroker]
+) -> None:
     broker, told = await nodes(server.url)
     await broker.subscribe([b"a"])
     (done,) = await appended(broker, new(b"a", b"1", history=KEPT))
@@ -184,7 +194,7 @@ async def test_an_empty_channel_forgotten_twice_stays_where_it_was(server: NatsS
     assert told.got[b"a"][-1].previous == told_late.got[b"a"][-1].previous == done.offset
 
 
-async def test_a_version_stands_though_others_publish_without_one(server: NatsServer, nodes: Nodes) -> None:
+async def test_a_version_stands_though_others_publish_without_one(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     brokers = [(await nodes(server.url))[0] for _ in range(3)]
     versions = [new(b"a", version=1 << 60 | n) for n in range(30)]
     await asyncio.gather(*(appended(broker, *versions) for broker in brokers))
@@ -196,7 +206,7 @@ async def test_a_version_stands_though_others_publish_without_one(server: NatsSe
     assert [r.suppressed for r in (late, higher, other, again)] == ["older", "", "", "older"]
 
 
-async def test_a_key_counts_once_from_two_nodes_at_once(server: NatsServer, nodes: Nodes) -> None:
+async def test_a_key_counts_once_from_two_nodes_at_once(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     brokers = [(await nodes(server.url))[0] for _ in range(3)]
     done = await asyncio.gather(*(appended(broker, new(b"a", key="k"), new(b"b", key="k")) for broker in brokers))
     for results in zip(*done, strict=True):
@@ -204,7 +214,7 @@ async def test_a_key_counts_once_from_two_nodes_at_once(server: NatsServer, node
         assert len({result.offset for result in results}) == 1
 
 
-async def test_a_client_that_moves_is_its_new_nodes(server: NatsServer, nodes: Nodes) -> None:
+async def test_a_client_that_moves_is_its_new_nodes(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     one, _ = await nodes(server.url, b"node-1")
     two, _ = await nodes(server.url, b"node-2")
     await one.present([Change(b"a", "c", "u", b"1"), Change(b"a", "d", "u", b"1")])
@@ -218,7 +228,7 @@ async def test_a_client_that_moves_is_its_new_nodes(server: NatsServer, nodes: N
     assert (await one.presence(b"a")).clients == 0
 
 
-async def test_an_entry_is_evicted_by_one_node_alone(server: NatsServer, nodes: Nodes) -> None:
+async def test_an_entry_is_evicted_by_one_node_alone(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     brokers = [(await nodes(server.url))[0] for _ in range(4)]
     await brokers[0].present([Change(b"a", str(n), "u", b"") for n in range(200)])
     told = await asyncio.gather(*(broker.evict(b"node01") for broker in brokers))
@@ -226,7 +236,7 @@ async def test_an_entry_is_evicted_by_one_node_alone(server: NatsServer, nodes: 
     assert (await brokers[1].presence(b"a")).clients == 0
 
 
-async def test_presence_is_put_again_where_its_stream_was_lost(server: NatsServer, nodes: Nodes) -> None:
+async def test_presence_is_put_again_where_its_stream_was_lost(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     broker, told = await nodes(server.url)
     await broker.present([Change(b"a", "c", "u", b"i")])
     await api(broker, "STREAM.DELETE.hb-p")
@@ -236,7 +246,7 @@ async def test_presence_is_put_again_where_its_stream_was_lost(server: NatsServe
     assert (await broker.presence(b"a")).clients == 1
 
 
-async def test_close_leaves_no_task_no_socket_and_no_presence(server: NatsServer, nodes: Nodes) -> None:
+async def test_close_leaves_no_task_no_socket_and_no_presence(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     other, _ = await nodes(server.url)
     before = asyncio.all_tasks()
     told = Told()
@@ -254,7 +264,7 @@ async def test_close_leaves_no_task_no_socket_and_no_presence(server: NatsServer
     await broker.close()
 
 
-async def test_close_while_nobody_answers_ends_at_once(nodes: Nodes) -> None:
+async def test_close_while_nobody_answers_ends_at_once(nodes: Nodes[NatsBroker]) -> None:
     with_nobody = NatsBroker.from_url("nats://127.0.0.1:1")
     before = asyncio.all_tasks()
     await with_nobody.start(b"nobody", Told())
@@ -263,7 +273,7 @@ async def test_close_while_nobody_answers_ends_at_once(nodes: Nodes) -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_the_next_server_of_the_url_is_tried(server: NatsServer, nodes: Nodes) -> None:
+async def test_the_next_server_of_the_url_is_tried(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     broker, _ = await nodes(f"nats://127.0.0.1:1,127.0.0.1:{server.port}?prefix=other")
     await appended(broker, new(b"a"))
     assert isinstance(broker_for(server.url), NatsBroker)

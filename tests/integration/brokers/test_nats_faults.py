@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from engines_nats import NatsServer
+from engines_nats import NatsServer, api
 from hubbub.brokers import Position
-from hubbub.brokers.nats import link
+from hubbub.brokers.nats import NatsBroker, link
 from hubbub.errors import BrokerUnavailable
-from support.nats_nodes import KEPT, Nodes, api, appended, new, until
+from support.broker_nodes import KEPT, Nodes, appended, new, until
 
 
-async def test_what_was_acknowledged_is_there_after_kill_9(server: NatsServer, nodes: Nodes) -> None:
+async def test_what_was_acknowledged_is_there_after_kill_9(server: NatsServer, nodes: Nodes[NatsBroker]) -> None:
     broker, told = await nodes(server.url)
     done = await appended(broker, *(new(b"a", b"%d" % n, history=KEPT) for n in range(50)))
     server.kill()
@@ -36,7 +36,9 @@ async def test_what_was_acknowledged_is_there_after_kill_9(server: NatsServer, n
     assert await broker.positions([b"a"]) == [Position(done[-1].offset, done[-1].epoch)]
 
 
-async def test_subscriptions_are_void_after_a_break_and_work_when_made_again(server: NatsServer, nodes: Nodes) -> None:
+async def test_subscriptions_are_void_after_a_break_and_work_when_made_again(
+    server: NatsServer, nodes: Nodes[NatsBroker]
+) -> None:
     broker, told = await nodes(server.url)
     await broker.subscribe([b"a"])
     server.kill()
@@ -48,7 +50,9 @@ async def test_subscriptions_are_void_after_a_break_and_work_when_made_again(ser
     await until(lambda: told.bodies(b"a") == [b"1"])
 
 
-async def test_a_stream_that_is_lost_is_made_anew_with_another_epoch(server: NatsServer, nodes: Nodes) -> None:
+async def test_a_stream_that_is_lost_is_made_anew_with_another_epoch(
+    server: NatsServer, nodes: Nodes[NatsBroker]
+) -> None:
     broker, _ = await nodes(server.url)
     other, told = await nodes(server.url)
     ((_, epoch, _),) = await appended(broker, new(b"a", b"1", history=KEPT))
@@ -64,7 +68,7 @@ async def test_a_stream_that_is_lost_is_made_anew_with_another_epoch(server: Nat
 
 
 async def test_a_stream_that_has_fallen_back_gets_another_epoch(
-    server: NatsServer, nodes: Nodes, tmp_path: Path
+    server: NatsServer, nodes: Nodes[NatsBroker], tmp_path: Path
 ) -> None:
     broker, told = await nodes(server.url)
     await appended(broker, new(b"a", b"1", history=KEPT))
@@ -86,7 +90,7 @@ async def test_a_stream_that_has_fallen_back_gets_another_epoch(
 
 
 async def test_a_stream_whose_offsets_were_used_again_gets_another_epoch(
-    server: NatsServer, nodes: Nodes, tmp_path: Path
+    server: NatsServer, nodes: Nodes[NatsBroker], tmp_path: Path
 ) -> None:
     broker, told = await nodes(server.url)
     server.kill()
@@ -114,10 +118,10 @@ async def test_a_stream_whose_offsets_were_used_again_gets_another_epoch(
 
 
 async def test_a_frozen_server_breaks_the_link_and_it_comes_back(
-    server: NatsServer, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+    server: NatsServer, nodes: Nodes[NatsBroker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link, "SILENCE", 0.5)
-    monkeypatch.setattr(link, "PINGED", 0.1)
+    monkeypatch.setattr("hubbub.brokers.connection.PINGED", 0.1)
     broker, told = await nodes(server.url)
     server.freeze()
     try:
@@ -132,10 +136,10 @@ async def test_a_frozen_server_breaks_the_link_and_it_comes_back(
 
 
 async def test_an_idle_link_to_a_frozen_server_breaks_as_well(
-    server: NatsServer, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+    server: NatsServer, nodes: Nodes[NatsBroker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link, "SILENCE", 0.5)
-    monkeypatch.setattr(link, "PINGED", 0.1)
+    monkeypatch.setattr("hubbub.brokers.connection.PINGED", 0.1)
     _, told = await nodes(server.url)
     await asyncio.sleep(0.8)
     assert told.up, "a server that answers pings keeps it"
@@ -146,7 +150,7 @@ async def test_an_idle_link_to_a_frozen_server_breaks_as_well(
         server.thaw()
 
 
-async def test_a_reader_that_is_too_slow_is_cut_and_told(which: str, nodes: Nodes, tmp_path: Path) -> None:
+async def test_a_reader_that_is_too_slow_is_cut_and_told(which: str, nodes: Nodes[NatsBroker], tmp_path: Path) -> None:
     server = NatsServer(which, tmp_path, "max_pending: 1MB\nwrite_deadline: '200ms'\n").start()
     try:
         slow, told = await nodes(server.url)
@@ -167,7 +171,7 @@ async def test_a_reader_that_is_too_slow_is_cut_and_told(which: str, nodes: Node
 
 
 async def test_a_wrong_password_is_told_without_telling_it(
-    which: str, nodes: Nodes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    which: str, nodes: Nodes[NatsBroker], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server = NatsServer(which, tmp_path, 'authorization { user: "u", password: "right" }\n').start()
@@ -187,7 +191,7 @@ async def test_a_wrong_password_is_told_without_telling_it(
         server.kill()
 
 
-async def test_a_token_is_taken(which: str, nodes: Nodes, tmp_path: Path) -> None:
+async def test_a_token_is_taken(which: str, nodes: Nodes[NatsBroker], tmp_path: Path) -> None:
     server = NatsServer(which, tmp_path, 'authorization { token: "a/b" }\n').start()
     try:
         await nodes(f"nats://a%2Fb@127.0.0.1:{server.port}")
@@ -195,7 +199,7 @@ async def test_a_token_is_taken(which: str, nodes: Nodes, tmp_path: Path) -> Non
         server.kill()
 
 
-async def test_a_user_of_a_creds_file_is_let_in(which: str, nodes: Nodes, tmp_path: Path) -> None:
+async def test_a_user_of_a_creds_file_is_let_in(which: str, nodes: Nodes[NatsBroker], tmp_path: Path) -> None:
     nkeys = pytest.importorskip("nkeys")
     unlimited = {"subs": -1, "data": -1, "payload": -1}
     in_account = {**unlimited, "imports": -1, "exports": -1, "wildcards": True, "conn": -1, "leaf": -1}
@@ -237,7 +241,7 @@ async def test_a_user_of_a_creds_file_is_let_in(which: str, nodes: Nodes, tmp_pa
         server.kill()
 
 
-async def test_without_jetstream_it_says_what_to_do(which: str, nodes: Nodes, tmp_path: Path) -> None:
+async def test_without_jetstream_it_says_what_to_do(which: str, nodes: Nodes[NatsBroker], tmp_path: Path) -> None:
     server = NatsServer(which, tmp_path, jetstream=False).start()
     try:
         broker, told = await nodes(server.url, up=False)

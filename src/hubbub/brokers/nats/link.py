@@ -7,8 +7,9 @@ import json
 import os
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
+from hubbub.brokers.connection import Connection
 from hubbub.brokers.nats.address import Address, Server
 from hubbub.brokers.nats.wire import Garbled, Message, Other, Parser, connect, publish, status_of
 from hubbub.errors import BrokerUnavailable
@@ -17,7 +18,6 @@ __all__ = ["Answer", "Link", "Question", "opened"]
 
 SILENCE = 4.0  # seconds without an answer, until the link is given up
 WRITTEN = 256  # questions in one write
-PINGED = 1.0  # seconds without a word, until the server is pinged
 
 
 class Question(NamedTuple):
@@ -54,80 +54,41 @@ class _Call:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
-class Link(asyncio.Protocol):
+class Link(Connection):
     """Made by `opened`.
 
     Args:
         deliver: called with what comes for subscriptions, all of one read.
     """
 
-    transport: asyncio.Transport
-
     def __init__(self, deliver: Callable[[Sequence[Message]], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__(SILENCE)
         self._deliver = deliver
         self._parser = Parser()
         self._inbox = b"_INBOX." + os.urandom(9).hex().encode() + b"."
         self._number = 0
         self._calls: dict[int, tuple[_Call, bool]] = {}
         self._pongs: list[asyncio.Future[None]] = []
-        self._heard = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = None
         self.greeting: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self.info: dict[str, Any] = {}
-        self.lost: asyncio.Event = asyncio.Event()
-        self.over: bool = False
-        self.broken: Callable[[], object] = bool  # called when it is over, before anybody who waits is told
-        self.why: str = "the server has closed the connection"
 
     # The connection
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self._watch()
+    def _waits_since(self) -> float | None:
+        if self._calls:
+            return min(self._heard, *(call.heard for call, _ in self._calls.values()))
+        return self._heard if self._pongs else None
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.over = True
-        self.broken()
-        if self._timer is not None:
-            self._timer.cancel()
+    def _ping(self) -> None:
+        if self.info:
+            self._pongs.append(self._loop.create_future())
+            self.write(b"PING\r\n")
+
+    def _fail(self) -> None:
         calls = {id(call): call.done for call, _ in self._calls.values()}.values()
         self._calls.clear()
-        self._fail([self.greeting, *self._pongs], BrokerUnavailable(self.why))
-        self._fail(calls, BrokerUnavailable(self.why, "unknown"))
-        self.lost.set()
-
-    @staticmethod
-    def _fail(futures: Iterable[asyncio.Future[Any]], error: BrokerUnavailable) -> None:
-        for future in futures:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # nobody may be waiting
-
-    def give_up(self, why: str) -> None:
-        """Cut it."""
-        if not self.over:
-            self.why = why
-            self.transport.abort()
-
-    async def end(self) -> None:
-        """Close it, and wait until it is."""
-        self.why = "this node has closed it"
-        self.transport.close()
-        hangs = self._loop.call_later(1.0, self.transport.abort)
-        await self.lost.wait()
-        hangs.cancel()
-
-    def _watch(self) -> None:
-        """An answer that does not come, or a server that does not say a word, ends the link."""
-        now = self._loop.time()
-        late = min((call.heard for call, _ in self._calls.values()), default=now) if self._calls else now
-        if now - min(late, self._heard) > SILENCE:
-            return self.give_up(f"the server gave no answer for {SILENCE:g} s")
-        if now - self._heard > PINGED and self.info:
-            self.transport.write(b"PING\r\n")
-            self._pongs.append(self._loop.create_future())
-        self._timer = self._loop.call_later(PINGED / 2, self._watch)
+        _fail_all([self.greeting, *self._pongs], BrokerUnavailable(self.why))
+        _fail_all(calls, BrokerUnavailable(self.why, "unknown"))
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
@@ -181,12 +142,6 @@ class Link(asyncio.Protocol):
 
     # What one can do with it
 
-    def write(self, *parts: bytes) -> None:
-        """Raises: BrokerUnavailable: it is over."""
-        if self.over or self.transport.is_closing():
-            raise BrokerUnavailable(self.why)
-        self.transport.write(b"".join(parts))
-
     async def answers(self, questions: Sequence[Question]) -> list[list[Answer]]:
         """Ask all of these in one go, and wait for what comes back.
 
@@ -234,6 +189,13 @@ class Link(asyncio.Protocol):
         }  # fmt: skip
         self.write(connect(**options), b"SUB %b* 1\r\n" % self._inbox)
         await self.flush()
+
+
+def _fail_all(futures: Iterable[asyncio.Future[Any]], error: BrokerUnavailable) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
+            future.exception()  # nobody may be waiting
 
 
 async def opened(address: Address, server: Server, deliver: Callable[[Sequence[Message]], None]) -> Link:

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import hiredis
 
+from hubbub.brokers.connection import Connection
 from hubbub.brokers.redis.address import Address, Place
 from hubbub.errors import BrokerUnavailable, HubbubError
 
 __all__ = ["Link", "Refusal", "command", "opened"]
 
 SILENCE = 4.0  # seconds without a reply, until the link is given up
-PINGED = 1.0  # seconds without a word, until the server is pinged
 PUSHED = {b"message", b"smessage"}
 
 
@@ -41,83 +41,53 @@ class _Call:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
+def _first(reply: Any) -> Any:
+    return cast("list[Any]", reply)[0] if isinstance(reply, list) and reply else None
+
+
 def command(*parts: bytes) -> bytes:
     """A command as it is on the wire."""
     return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
 
 
-class Link(asyncio.Protocol):
+class Link(Connection):
     """Made by `opened`.
 
     Args:
         deliver: called with what comes for subscriptions, all of one read: channels and messages.
     """
 
-    transport: asyncio.Transport
-
     def __init__(self, place: Place, deliver: Callable[[Sequence[tuple[bytes, bytes]]], None] | None) -> None:
+        super().__init__(SILENCE)
         self.place: Place = place
-        self._loop = asyncio.get_running_loop()
         self._deliver = deliver
         self._reader = hiredis.Reader(replyError=cast("Any", Refusal))
         self._calls: deque[_Call] = deque()
-        self._heard = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = None
-        self.lost: asyncio.Event = asyncio.Event()
-        self.over: bool = False
-        self.broken: Callable[[], object] = bool  # called when it is over, before anybody who waits is told
-        self.why: str = "the server has closed the connection"
 
     # The connection
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self._watch()
+    def _waits_since(self) -> float | None:
+        return max(self._calls[0].since, self._heard) if self._calls else None
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.over = True
-        self.broken()
-        if self._timer is not None:
-            self._timer.cancel()
+    def _ping(self) -> None:
+        self._begin([command(b"PING")])
+
+    def _fail(self) -> None:
         calls, self._calls = self._calls, deque()
         for call in calls:
             if not call.done.done():
                 call.done.set_exception(BrokerUnavailable(self.why, "unknown"))
                 call.done.exception()  # nobody may be waiting
-        self.lost.set()
-
-    def give_up(self, why: str) -> None:
-        """Cut it."""
-        if not self.over:
-            self.why = why
-            self.transport.abort()
-
-    async def end(self) -> None:
-        """Close it, and wait until it is."""
-        self.why = "this node has closed it"
-        self.transport.close()
-        hangs = self._loop.call_later(1.0, self.transport.abort)
-        await self.lost.wait()
-        hangs.cancel()
-
-    def _watch(self) -> None:
-        """A reply that does not come ends the link. Where nothing is waited for, the server is pinged."""
-        now = self._loop.time()
-        if self._calls and now - max(self._calls[0].since, self._heard) > SILENCE:
-            return self.give_up(f"the server gave no reply for {SILENCE:g} s")
-        if now - self._heard > PINGED and not self._calls:
-            self._begin([command(b"PING")])
-        self._timer = self._loop.call_later(PINGED / 2, self._watch)
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
-        reader, pushed = self._reader, self._deliver is not None
+        reader: Any = self._reader
+        pushed = self._deliver is not None
         messages: list[tuple[bytes, bytes]] = []
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not False:
-                kind: Any = type(reply)
-                word = reply[0] if pushed and kind is list else None
+                word = _first(reply) if pushed else None
                 if word in PUSHED:
                     messages.append((reply[1], reply[2]))
                 elif word == b"sunsubscribe" and not self._calls:
@@ -158,11 +128,9 @@ class Link(asyncio.Protocol):
         return call.replies
 
     def _begin(self, commands: Sequence[bytes], replies: int = 0) -> _Call:
-        if self.over or self.transport.is_closing():
-            raise BrokerUnavailable(self.why)
+        self.write(*commands)
         call = _Call(replies or len(commands), self._loop.time())
         self._calls.append(call)
-        self.transport.write(b"".join(commands) if len(commands) > 1 else commands[0])
         return call
 
     async def demand(self, *parts: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Brokers on NATS, and what they tell their nodes."""
+"""Brokers, and what they tell their nodes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from hubbub.brokers import History, Outgoing, Publication, Published
-from hubbub.brokers.nats import NatsBroker
+from hubbub.brokers import Broker, History, Outgoing, Publication, Published
 from hubbub.errors import BrokerUnavailable
 
 KEPT = History(100, 60)
@@ -56,15 +55,23 @@ async def until(true: Callable[[], object], seconds: float = 10.0) -> None:
         await asyncio.sleep(0.005)
 
 
-class Nodes:
-    """Makes brokers, and closes them."""
+B = TypeVar("B", bound=Broker)
 
-    def __init__(self) -> None:
-        self._made: list[NatsBroker] = []
 
-    async def __call__(self, url: str, node: bytes = b"", up: bool = True) -> tuple[NatsBroker, Told]:
+class Nodes(Generic[B]):
+    """Makes brokers, and closes them.
+
+    Args:
+        make: a broker of a URL.
+    """
+
+    def __init__(self, make: Callable[[str], B]) -> None:
+        self._make = make
+        self._made: list[B] = []
+
+    async def __call__(self, url: str, node: bytes = b"", up: bool = True) -> tuple[B, Told]:
         told = Told()
-        broker = NatsBroker.from_url(url)
+        broker = self._make(url)
         self._made.append(broker)
         await broker.start(node or b"node%02d" % len(self._made), told)
         if up:
@@ -76,7 +83,7 @@ class Nodes:
             await broker.close()
 
 
-async def appended(broker: NatsBroker, *batch: Outgoing) -> list[Published]:
+async def appended(broker: Broker, *batch: Outgoing) -> list[Published]:
     """As the node does: what was not sent is tried again."""
     for _ in range(100):
         try:
@@ -89,8 +96,3 @@ async def appended(broker: NatsBroker, *batch: Outgoing) -> list[Published]:
             assert all(isinstance(result, Published) for result in results), results
             return [result for result in results if isinstance(result, Published)]
     raise AssertionError("it could not be appended")
-
-
-async def api(broker: NatsBroker, what: str, content: object = None) -> dict[str, Any]:
-    assert broker._streams is not None
-    return await broker._streams.api(what, content)
