@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engines import EngineProcess, free_port
+from engine_process import EngineProcess, free_port
 from hubbub.brokers.nats import NatsBroker
 
 __all__ = ["SERVERS", "NatsServer", "api", "nats_server_program"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engines import EngineProcess, free_port
+from engine_process import EngineProcess, free_port
 
 __all__ = ["SERVERS", "RedisCluster", "RedisServer", "redis_server_program"]
 

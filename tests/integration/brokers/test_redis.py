@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from engines import free_port
+from engine_process import free_port
 from engines_redis import SERVERS, RedisCluster, RedisServer
 from hubbub.brokers import Change, History, Position, Published
 from hubbub.brokers.redis import RedisBroker, roll
