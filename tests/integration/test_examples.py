@@ -11,6 +11,7 @@ from types import ModuleType
 import httpx
 import pytest
 
+import hubbub
 from support.asgi_servers import uvicorn_serving
 from support.client import RawClient
 from support.processes import running
@@ -79,6 +80,36 @@ async def test_django_chat() -> None:
             assert (await http.post("/rooms/lobby", content="news")).json() == {"handed_to": 2}
             assert (await ann.read(), await bob.read()) == ("news", "news")
             assert (await http.get("/rooms/lobby")).json() == {"members": 2}
+
+
+async def test_celery_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real worker, which forks; what it is asked for lies in a folder."""
+    pytest.importorskip("celery", reason="pip install celery")
+    (tmp_path / "celeryconfig.py").write_text(
+        f"""broker_url = "filesystem://"
+broker_transport_options = dict.fromkeys(
+    ["data_folder_in", "data_folder_out", "control_folder"], {str(tmp_path)!r}
+)"""
+    )
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("HUBBUB_BROKER", "local:")
+    monkeypatch.setenv("PYTHONPATH", f"{EXAMPLES}:{tmp_path}")
+    hub = hubbub.Hub()
+
+    class Member(hubbub.Handler):
+        def opened(self) -> None:
+            hub.join("lobby", self.socket)
+
+    ask = "[t.announce.apply_async(('lobby', text), task_id=text) for text in ('news', 'news', 'the end')]"
+    prepare = "import celery_tasks as t; t.app.config_from_object('celeryconfig')\n"
+    worker = [sys.executable, "-c", f"{prepare}t.app.worker_main(['worker', '-c', '1', '-l', 'warning'])"]
+    async with serving(Member, hub=hub) as server, running(worker, cwd=tmp_path):
+        client = await RawClient.connect(server.port)
+        async with running([sys.executable, "-c", prepare + ask], cwd=tmp_path) as publisher:
+            assert await publisher.wait() == 0
+        await until(lambda: hub.statistics().broker.received == 2, 20)  # type: ignore[union-attr]
+        assert (await client.read(), await client.read()) == ("news", "the end")  # the same task published once
+    await hub.close()
 
 
 async def test_ticker() -> None:
