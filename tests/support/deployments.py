@@ -54,12 +54,13 @@ def _uvicorn(*arguments: str) -> Sequence[str]:
 
 
 def _gunicorn(*arguments: str) -> Sequence[str]:
-    return ("-m", "gunicorn", "support.chat:app", "-b", "127.0.0.1:{port}", "--graceful-timeout", "5", *arguments)
+    return ("-m", "gunicorn", "support.chat:app", "-b", "127.0.0.1:{port}", "--graceful-timeout", "2", *arguments)
 
 
 SERVERS = [
     Server("uvicorn", _uvicorn("--workers", "{workers}")),
     Server("gunicorn", _gunicorn("-k", "hubbub.asgi.gunicorn.Worker", "-w", "{workers}"), module="uvicorn_worker"),
+    Server("gunicorn-asgi", _gunicorn("-k", "asgi", "-w", "{workers}"), module="gunicorn.asgi", cuts=True),
     Server("hypercorn", ("-m", "hypercorn", "support.chat:app", "--graceful-timeout", "1",
                          "-b", "127.0.0.1:{port}", "--workers", "{workers}"),
            module="hypercorn", cuts=True),
@@ -73,8 +74,6 @@ SERVERS = [
 TOLD_ELSEWHERE = [
     Server("gunicorn-file", _gunicorn("-k", "uvicorn_worker.UvicornWorker"), module="uvicorn_worker",
            file=("gunicorn.conf.py", "workers = 2\n")),
-    Server("gunicorn-asgi", _gunicorn("-k", "asgi"), module="gunicorn.asgi",
-           file=("gunicorn.conf.py", "workers = 2\ngraceful_timeout = 1\n")),
     Server("hypercorn-file", ("-m", "hypercorn", "-c", "chat.toml", "-b", "127.0.0.1:{port}", "support.chat:app"),
            module="hypercorn", file=("chat.toml", "workers = 2\ngraceful_timeout = 1\n")),
     Server("uvicorn-program", ("program.py",), file=("program.py", """

@@ -74,8 +74,10 @@ async def caddy(folder: Path, ports: list[int]) -> AsyncIterator[int]:
     port = free_port()
     site = written("Caddyfile", ports).replace("chat.example.com", f"http://:{port}")
     (folder / "Caddyfile").write_text("{\n\tadmin off\n}\n" + site)
-    command = [tool("caddy", "caddy"), "run", "--config", f"{folder}/Caddyfile", "--adapter", "caddyfile"]
-    async with running(command, env={"HOME": str(folder)}, stderr=asyncio.subprocess.DEVNULL):
+    program, file = tool("caddy", "caddy"), ["--config", f"{folder}/Caddyfile", "--adapter", "caddyfile"]
+    home = {"HOME": str(folder)}
+    subprocess.run([program, "validate", *file], env=home, check=True, capture_output=True, timeout=30)
+    async with running([program, "run", *file], env=home, stderr=asyncio.subprocess.DEVNULL):
         yield port
 
 
@@ -96,6 +98,8 @@ def free_port() -> int:
 async def test_one_process_behind_a_proxy_is_restarted(proxy: object, tmp_path: Path) -> None:
     """Its clients come back by way of the other one; those of the other one notice nothing."""
     async with contextlib.AsyncExitStack() as stack:
+        relay = [sys.executable, "-m", "hubbub", "relay", f"{tmp_path}/relay.sock"]
+        await stack.enter_async_context(running(relay))
         places: list[Deployment] = []
         for number in "12":
             (tmp_path / number).mkdir()

@@ -20,7 +20,13 @@ from support.serving import serving, until
 
 pytestmark = pytest.mark.timeout(120)
 
-APPLICATIONS = ("uvicorn", "gunicorn", "hypercorn", "serve-app")  # a Handler with a hub in several is refused
+APPLICATIONS = (
+    "uvicorn",
+    "gunicorn",
+    "gunicorn-asgi",
+    "hypercorn",
+    "serve-app",
+)  # a Handler with a hub in several is refused
 NEWS = """
 import itertools, hubbub, time
 for number in itertools.count():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 import hubbub
 from integration.brokers.test_hubs import member, relay_of, stop
+from support.processes import running
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +108,37 @@ def test_what_a_relay_complains_of_is_in_the_log(tmp_path: Path) -> None:
     done = run(["room", "x", "--broker", f"sqlite:{tmp_path}/broken.db", "--timeout", "2"], None)
     assert done.returncode == 1
     assert b"file is not a database" in done.stderr
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "publish-from-anywhere.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+DJANGO = """
+from django.conf import settings
+settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("block", "before", "after", "module"),
+    [
+        (0, "", "", "hubbub"),
+        (1, "", "", "hubbub"),
+        (2, DJANGO, "assert pay(HttpRequest(), 7).status_code == 204", "django"),
+        (3, "", "app.conf.task_always_eager = True\nannounce.delay('lobby', 'It works.').get()", "celery"),
+    ],
+)
+async def test_what_the_page_shows_works(
+    block: int, before: str, after: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(module, reason=f"pip install {module}")
+    assert len(BLOCKS) == 4
+    monkeypatch.setenv("HUBBUB_BROKER", "local:")
+    hub = hubbub.Hub()
+    async with member(hub, ("order", 7) if module == "django" else "lobby") as (client, _):
+        program = "\n".join([before, BLOCKS[block], after])
+        async with running([sys.executable, "-c", program]) as publisher:
+            assert await publisher.wait() == 0
+        assert await client.read() in ("The build is done.", "paid", "It works.")
+        relay = relay_of(hub)
+    await hub.close()
+    stop(relay)
