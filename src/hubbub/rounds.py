@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-__all__ = ["Round", "Waiting", "allowed_starts", "round_of"]
+__all__ = ["Round", "Waiting", "allowed_starts", "on_event_loop", "round_of"]
 
 ALLOWANCE = 0.002  # seconds of one round for what peers have sent
 SHARE = 0.0005  # of them for one peer, before the others have their turn
@@ -125,3 +125,12 @@ def round_of(loop: asyncio.AbstractEventLoop) -> Round:
     if found is None:
         found = _rounds[loop] = Round(loop)
     return found
+
+
+def on_event_loop() -> bool:
+    """Whether this thread runs one, which must not be blocked."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

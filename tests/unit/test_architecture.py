@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "wire": {"arguments", "errors", "native"},
     "brokers": {"arguments", "errors", "limits", "logs", "supervision"},
     "testing": {"brokers", "errors"},
-    "node": {"arguments", "brokers", "errors", "limits", "logs", "supervision"},
+    "node": {"arguments", "brokers", "errors", "limits", "lock", "logs", "rounds", "supervision"},
     "hub": COMMON | {"wire", "brokers", "node"},
     "server": COMMON | {"wire", "hub"},
     "asgi": COMMON | {"wire", "hub", "server"},

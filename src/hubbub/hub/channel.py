@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Hashable, Iterator
 from itertools import count
@@ -13,6 +12,7 @@ from hubbub.errors import Overloaded
 from hubbub.hub.mailbox import Entry
 from hubbub.hub.memberships import among
 from hubbub.hub.statistics import fanout
+from hubbub.rounds import on_event_loop
 from hubbub.wire import Frame
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hubbub.hub.mailbox import AnyEntry
     from hubbub.hub.outlet import AnyOutlet
 
-__all__ = ["Channel", "Member", "Pool", "Shard", "Sharding", "on_event_loop"]
+__all__ = ["Channel", "Member", "Pool", "Shard", "Sharding"]
 
 Sharding = Callable[[Any], int]
 
@@ -248,12 +248,3 @@ class Channel(Addressee):
     def members(self) -> list[Member]:
         """A snapshot."""
         return [member for shard in self.shards for member in shard.members]
-
-
-def on_event_loop() -> bool:
-    """Whether this thread runs one, which must not be blocked."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

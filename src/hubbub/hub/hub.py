@@ -20,7 +20,7 @@ from hubbub.arguments import instance, shown, whole
 from hubbub.brokers import Broker, History
 from hubbub.errors import LimitReached, Misuse
 from hubbub.hub.backlog import Overflow
-from hubbub.hub.channel import Channel, Member, Pool, Sharding, on_event_loop
+from hubbub.hub.channel import Channel, Member, Pool, Sharding
 from hubbub.hub.directory import Directory
 from hubbub.hub.given import cores, name_size, outlet_of, outlets_of
 from hubbub.hub.memberships import among, every, with_one, without
@@ -223,7 +223,7 @@ class Hub:
     def _broadcast_everywhere(self, channel: Hashable, message: Any, exclude: Any, timeout: float) -> int:
         assert self.reach is not None
         excluded = outlets_of(exclude)
-        self.reach.publish(channel, frame(message), excluded, 0 if inside() or on_event_loop() else timeout)
+        self.reach.publish(channel, frame(message), excluded, timeout)
         known = self._channels.find(channel)
         return 0 if known is None else known.count - known.count_among(excluded)
 

@@ -14,9 +14,9 @@ from typing import Any
 from hubbub.brokers import History, Outgoing, Publication, Published, broker_for, redacted
 from hubbub.errors import BrokerUnavailable, Misuse
 from hubbub.hub.bodies import body_of
-from hubbub.hub.channel import on_event_loop
 from hubbub.limits import Limits
 from hubbub.node import Node, Ticket, name_of
+from hubbub.rounds import on_event_loop
 from hubbub.wire import Frame, frame
 
 __all__ = ["publish", "publish_async"]

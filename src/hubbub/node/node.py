@@ -16,7 +16,7 @@ from hubbub.brokers import Broker, History, Outgoing
 from hubbub.errors import BrokerUnavailable, Misuse
 from hubbub.limits import Limits
 from hubbub.node.home import Home
-from hubbub.node.outbox import Outbox, Ticket
+from hubbub.node.outbox import Outbox, Ticket, may_wait
 from hubbub.node.statistics import BrokerStatistics, Counts
 from hubbub.node.stay import Receiver, Stay
 from hubbub.node.wishes import Wishes
@@ -70,7 +70,7 @@ class Node:
         """Let a publication wait for the broker, which puts it into one order with all others.
 
         Args:
-            timeout: seconds to wait for room, or for the link; 0: not at all.
+            timeout: seconds to wait for room, or for the link, on a thread that may wait; 0: not at all.
 
         Returns: its id.
         Raises:
@@ -82,7 +82,7 @@ class Node:
         if not self.up and time.monotonic() - self._down_since > self._limits.broker_timeout:
             began = time.monotonic()
             with self._link:
-                if not (timeout > 0 and self._link.wait_for(lambda: self.up, timeout)):
+                if not (timeout > 0 and may_wait() and self._link.wait_for(lambda: self.up, timeout)):
                     raise BrokerUnavailable(f"there is no link to the broker: {self.reason}")
             timeout -= time.monotonic() - began
         id = self.id + next(self._ids).to_bytes(6, "big")

@@ -15,8 +15,10 @@ from typing import Any
 
 from hubbub.brokers import Outgoing, Published
 from hubbub.errors import BrokerUnavailable, HubbubError, Overloaded
+from hubbub.lock import inside
+from hubbub.rounds import on_event_loop
 
-__all__ = ["BATCH", "Outbox", "Ticket"]
+__all__ = ["BATCH", "Outbox", "Ticket", "may_wait"]
 
 BATCH = 4096  # publications that are appended at once
 BATCH_SIZE = 4 * 1024 * 1024  # bytes of the same
@@ -101,13 +103,7 @@ class Ticket:
         return self._result
 
 
-class _Waiting:
-    __slots__ = ("outgoing", "since", "ticket")
-
-    def __init__(self, outgoing: Outgoing, ticket: Ticket | None, since: float) -> None:
-        self.outgoing = outgoing
-        self.ticket = ticket
-        self.since = since
+_Waiting = tuple[Outgoing, Ticket | None, float]  # since when, by the monotonic clock
 
 
 class Outbox:
@@ -125,7 +121,8 @@ class Outbox:
         self._most_size = most_size
         self._filled = filled
         self._failed = failed
-        self._room = Condition()
+        self._lock = RLock()
+        self._room = Condition(self._lock)
         self._waiting: deque[_Waiting] = deque()
         self.size: int = 0  # bytes, those that are being appended included
         self.in_flight: list[_Waiting] = []
@@ -137,24 +134,26 @@ class Outbox:
         """Let it wait for the broker.
 
         Args:
-            timeout: seconds to wait for room; 0: not at all.
+            timeout: seconds to wait for room, on a thread that may wait; 0: not at all.
 
         Raises: Overloaded: there is no room.
         """
         size = len(outgoing.body) + 64
-        with self._room:
+        with self._lock:
             if not self._has_room(size):
                 self._wait_for_room(size, timeout)
             empty = not self._waiting
-            self._waiting.append(_Waiting(outgoing, ticket, time.monotonic()))
+            self._waiting.append((outgoing, ticket, time.monotonic()))
             self.size += size
         if empty:
             self._filled()
 
     def _has_room(self, size: int) -> bool:
-        return len(self) < self._most and (not self.size or self.size + size <= self._most_size)
+        fits = len(self._waiting) + len(self.in_flight) < self._most
+        return fits and (not self.size or self.size + size <= self._most_size)
 
     def _wait_for_room(self, size: int, timeout: float) -> None:
+        timeout = timeout if may_wait() else 0
         if not (timeout > 0 and self._room.wait_for(lambda: self._has_room(size), timeout)):
             advice = f"waited {timeout:g} s for room" if timeout > 0 else "await a moment and try again"
             raise Overloaded(
@@ -166,11 +165,11 @@ class Outbox:
         """The next batch, which is in flight until `settle` or `put_back`."""
         assert not self.in_flight
         batch, size = self.in_flight, 0
-        with self._room:
+        with self._lock:
             while self._waiting and len(batch) < BATCH and size < BATCH_SIZE:
                 batch.append(self._waiting.popleft())
-                size += len(batch[-1].outgoing.body)
-        return [waiting.outgoing for waiting in batch]
+                size += len(batch[-1][0].body)
+        return [outgoing for outgoing, _, _ in batch]
 
     def settle(self, results: Sequence[Result] | Exception) -> None:
         """What became of the batch in flight: of each, or of all."""
@@ -178,33 +177,44 @@ class Outbox:
             results = HubbubError(f"the broker told of {len(results)} of {len(self.in_flight)} publications")
         batch, self.in_flight = self.in_flight, []
         self._let_go(batch)
-        for at, waiting in enumerate(batch):
-            self._tell(waiting, results if isinstance(results, Exception) else results[at])
+        if isinstance(results, Exception):
+            for outgoing, ticket, _ in batch:
+                self._tell(outgoing, ticket, results)
+        else:
+            for (outgoing, ticket, _), result in zip(batch, results, strict=True):
+                if ticket is not None or isinstance(result, Exception):
+                    self._tell(outgoing, ticket, result)
 
     def put_back(self) -> None:
         """The batch in flight was not sent: it is the next one again."""
-        with self._room:
+        with self._lock:
             self._waiting.extendleft(reversed(self.in_flight))
             self.in_flight = []
 
     def fail_those_before(self, then: float, error: HubbubError) -> int:
         """Give up what has waited since before that moment, of the monotonic clock. Returns how many."""
         late: list[_Waiting] = []
-        with self._room:
-            while self._waiting and self._waiting[0].since <= then:
+        with self._lock:
+            while self._waiting and self._waiting[0][2] <= then:
                 late.append(self._waiting.popleft())
         self._let_go(late)
-        for waiting in late:
-            self._tell(waiting, error)
+        for outgoing, ticket, _ in late:
+            self._tell(outgoing, ticket, error)
         return len(late)
 
     def _let_go(self, batch: Sequence[_Waiting]) -> None:
-        with self._room:
-            self.size -= sum(len(waiting.outgoing.body) + 64 for waiting in batch)
+        size = sum([len(outgoing.body) + 64 for outgoing, _, _ in batch])
+        with self._lock:
+            self.size -= size
             self._room.notify_all()
 
-    def _tell(self, waiting: _Waiting, result: Result) -> None:
+    def _tell(self, outgoing: Outgoing, ticket: Ticket | None, result: Result) -> None:
         if isinstance(result, Exception):
-            self._failed(waiting.outgoing)
-        if waiting.ticket is not None:
-            waiting.ticket.resolve(result)
+            self._failed(outgoing)
+        if ticket is not None:
+            ticket.resolve(result)
+
+
+def may_wait() -> bool:
+    """Whether this thread may: it runs no event loop, and has not the lock of all hubs."""
+    return not (inside() or on_event_loop())

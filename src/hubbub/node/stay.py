@@ -171,7 +171,7 @@ class Stay:
         return outbox.take()
 
     def _settle(self, results: Sequence[Any]) -> None:
-        self._counts.published += sum(not isinstance(result, Exception) for result in results)
+        self._counts.published += sum([not isinstance(result, Exception) for result in results])
         self._outbox.settle(results)
 
     async def _beat(self) -> None:
