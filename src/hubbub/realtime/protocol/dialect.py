@@ -35,6 +35,9 @@ class Dialect(NamedTuple):
     """Messages that wait, as one frame."""
     document: Callable[[bytes], Raw]
     """A document, or a patch of one, as the data of a subscription with deltas."""
+    carries: Callable[[bytes], bool]
+    """Whether this may be data in it. Of what came in JSON that is known; what came in Protobuf, or as base64, may be
+    anything, and whoever could only get it in JSON is disconnected with 3506."""
 
 
 JSON = Dialect(
@@ -47,6 +50,7 @@ JSON = Dialect(
     encode=json.encode,
     join=json.join,
     document=json.quoted,
+    carries=json.is_json,
 )
 PROTOBUF = Dialect(
     name="protobuf",
@@ -58,4 +62,5 @@ PROTOBUF = Dialect(
     encode=protobuf.encode,
     join=protobuf.join,
     document=Raw,
+    carries=protobuf.carries,
 )

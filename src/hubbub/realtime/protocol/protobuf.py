@@ -11,7 +11,7 @@ from hubbub.realtime.protocol.records import Record
 from hubbub.realtime.protocol.replies import Reply
 from hubbub.realtime.protocol.schema import Unreadable, parsed, serialized
 
-__all__ = ["PING", "commands", "encode", "join", "replies"]
+__all__ = ["PING", "carries", "commands", "encode", "join", "replies"]
 
 PING = b"\0"
 _Kind = TypeVar("_Kind", Command, Reply)
@@ -39,6 +39,11 @@ def encode(message: Record) -> bytes:
 def join(messages: Sequence[bytes]) -> bytes:
     """Messages that wait, as one frame."""
     return b"".join(messages)
+
+
+def carries(data: bytes) -> bool:
+    """Whether this may be the data of something: anything may."""
+    return True
 
 
 def _messages(frame: str | bytes, kind: type[_Kind]) -> Iterator[_Kind]:

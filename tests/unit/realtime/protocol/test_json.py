@@ -8,9 +8,20 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from hubbub.realtime.protocol import JSON, Command, Disconnects, Errors, Fault, Publication, Unsubscribes, push, reply
+from hubbub.realtime.protocol import (
+    JSON,
+    PROTOBUF,
+    Command,
+    Disconnects,
+    Errors,
+    Fault,
+    Publication,
+    Unsubscribes,
+    push,
+    reply,
+)
 from hubbub.realtime.protocol.commands import PublishRequest, SubscribeRequest
-from hubbub.realtime.protocol.json import MOST_MESSAGES, is_json, quoted
+from hubbub.realtime.protocol.json import MOST_MESSAGES, quoted
 from hubbub.realtime.protocol.replies import (
     ClientInfo,
     ConnectResult,
@@ -224,7 +235,8 @@ def test_messages_are_joined_by_newlines() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b'"\xff"', b"{", b"1 2", b"[" * 100_000])
 def test_data_of_other_dialects_may_be_no_json(data: bytes) -> None:
-    assert not is_json(data)
+    assert not JSON.carries(data)
+    assert PROTOBUF.carries(data)
 
 
 def test_a_document_becomes_a_text() -> None:
