@@ -1,6 +1,6 @@
 """Real-time sessions: clients of the Centrifuge protocol, and who may do what in which channel.
 
-`protocol/` is what clients and servers say to each other, free of I/O, and `conversation.py` what a client may ask when.
+`protocol/` is what clients and servers say to each other, free of I/O, and `conversation.py` what may be asked when.
 `namespaces.py` says what channels are, `permissions.py` who may do what in them, `filters.py` which publications they
 get, and `tokens.py` what tokens say (`keys.py`: who has signed them; `claims.py`: what is in them). `publications.py`
 makes of a publication what subscribers get, with patches by `fossil.py`.

@@ -41,7 +41,7 @@ def join(messages: Sequence[bytes]) -> bytes:
     return b"".join(messages)
 
 
-def carries(data: bytes) -> bool:
+def carries(_: bytes) -> bool:
     """Whether this may be the data of something: anything may."""
     return True
 
