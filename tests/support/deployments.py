@@ -130,6 +130,7 @@ class Deployment:
             await asyncio.to_thread(self.process.wait, 15)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
             raise AssertionError(f"{self.server} does not stop: {self.log}") from None
 
 

@@ -50,7 +50,7 @@ class LocalBroker(Broker):
     traits: ClassVar[Traits] = Traits(name="local")
 
     def __init__(self, name: str = "") -> None:
-        self._path = place_of(name)
+        self.path: Path = place_of(name)  # of the relay's socket
         self._arguments: tuple[str, ...] = ()  # of the relay that it starts
         self._node = b""
         self._link: _Link | None = None
@@ -95,11 +95,11 @@ class LocalBroker(Broker):
             try:
                 link = await self._connect(events)
             except (OSError, HubbubError) as error:
-                events.state(False, f"no relay at {self._path}: {error}")
+                events.state(False, f"no relay at {self.path}: {error}")
                 await asyncio.sleep(_between(0.5, 1.5))
                 continue
             self._link, self.relay = link, link.pid
-            events.state(True, f"relay of process {link.pid} at {self._path}")
+            events.state(True, f"relay of process {link.pid} at {self.path}")
             since = loop.time()
             await link.lost.wait()
             self._link = None
@@ -113,7 +113,7 @@ class LocalBroker(Broker):
         starts = 0.0
         while True:
             try:
-                _, link = await loop.create_unix_connection(lambda: _Link(self, events), str(self._path))
+                _, link = await loop.create_unix_connection(lambda: _Link(self, events), str(self.path))
                 try:
                     await link.greet(self._node)
                 except BaseException:
@@ -125,7 +125,7 @@ class LocalBroker(Broker):
                     raise
                 if loop.time() >= starts:
                     starts = loop.time() + 1.0
-                    _start_relay(self._path, self._arguments)
+                    _start_relay(self.path, self._arguments)
                 await asyncio.sleep(_between(0.005, 0.03))
 
     async def _ask(self, ask: m.Ask) -> Any:
@@ -183,7 +183,7 @@ class LocalBroker(Broker):
     async def check(self) -> Sequence[Check]:
         """What the relay says of its engine, and where it is."""
         checked = (await self._ask(m.Check())).lines
-        return [Check("relay", f"process {self.relay} at {self._path}"), *(Check(*line) for line in checked)]
+        return [Check("relay", f"process {self.relay} at {self.path}"), *(Check(*line) for line in checked)]
 
 
 class _Link(asyncio.Protocol):

@@ -23,7 +23,7 @@ from typing import Any, cast
 from hubbub.brokers import messages as m
 from hubbub.brokers.contract import Outgoing, Publication, Published
 from hubbub.brokers.memory import Engine, MemoryBroker
-from hubbub.brokers.places import is_own, place_of
+from hubbub.brokers.places import is_own, place_beside, place_of
 from hubbub.logs import logger, on_stderr
 
 __all__ = ["Relay", "main", "serve"]
@@ -257,7 +257,7 @@ async def serve(path: Path, engine: Engine, linger: float = LINGER) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns: 0, or 1 when another relay is there already."""
+    """Returns: 0, or 1 when another relay is there already, or has the file."""
     parser = argparse.ArgumentParser(prog="hubbub relay", description="Join the processes of this machine.")
     parser.add_argument("socket", help="its path, or a name within the user's own folder")
     parser.add_argument("--sqlite", metavar="FILE", default="", help="keep histories there")
@@ -266,8 +266,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="end when there has been no process for so long; inf: never")  # fmt: skip
     given = parser.parse_args(arguments)
     path = place_of(given.socket)
-    held = lock(path)
-    if held is None:
+    places = {path, place_beside(given.sqlite)} if given.sqlite else {path}
+    held = [lock(place) for place in places]
+    if None in held:
         return 1
     with on_stderr():
         engine = Engine()
@@ -279,8 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             asyncio.run(serve(path, engine, given.linger))
         finally:
             engine.close()
-    os.close(held)
-    return 0
+    return 0  # and let go of the locks with all else
 
 
 if __name__ == "__main__":

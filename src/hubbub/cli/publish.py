@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 import hubbub
+from hubbub.brokers import broker_for
+from hubbub.brokers.local import LocalBroker
 
 __all__ = ["publish"]
 
@@ -43,8 +45,17 @@ def publish(
         raise typer.BadParameter("--binary goes with a message of -, which is read from stdin")
     data = sys.stdin.buffer.read() if message == "-" else message
     sent = hubbub.binary(data) if binary and isinstance(data, bytes) else hubbub.text(data)
+    alone = _alone(broker)
     done = hubbub.publish(channel, sent, broker=broker, key=key, timeout=timeout)
     if done.suppressed:
         typer.echo(f"not published: a message with this key was, as number {done.offset} of the channel")
     else:
         typer.echo(f"published as number {done.offset} of the channel (epoch {done.epoch})")
+    if alone:
+        typer.echo(f"but no other process was there: {alone}", err=True)
+
+
+def _alone(url: str) -> str:
+    """Where a relay would be, if there is none now: whoever may be meant has another path."""
+    broker = broker_for(url)
+    return str(broker.path) if isinstance(broker, LocalBroker) and not broker.path.exists() else ""

@@ -7,17 +7,24 @@ from typing import Annotated
 import typer
 
 from hubbub.brokers import relay as process
+from hubbub.brokers.places import place_beside
 
 __all__ = ["relay"]
 
 
 def relay(
     socket: Annotated[
-        str, typer.Argument(envvar="HUBBUB_SOCKET", help="Path of its socket, or its name; that of `local:NAME`.")
-    ] = "default",
+        str,
+        typer.Argument(
+            envvar="HUBBUB_SOCKET",
+            help="Path of its socket, or its name, that of `local:NAME`. Left out, that of `local:` or `sqlite:FILE`.",
+        ),
+    ] = "",
     sqlite: Annotated[
         str,
-        typer.Option(envvar="HUBBUB_SQLITE", metavar="FILE", help="Keep histories in that file, as sqlite:FILE does."),
+        typer.Option(
+            envvar="HUBBUB_SQLITE", metavar="FILE", help="Keep histories in that file, as `sqlite:FILE` does."
+        ),
     ] = "",
     synchronous: Annotated[
         str, typer.Option(envvar="HUBBUB_SYNCHRONOUS", help="Of SQLite: full, normal or off.")
@@ -35,7 +42,8 @@ def relay(
 
     They start it themselves when there is none. As a service of its own it need not be started by any of them.
     """
+    socket = socket or (str(place_beside(sqlite)) if sqlite else "default")
     arguments = [socket, "--synchronous", synchronous, "--linger", str(linger)]
     if process.main([*arguments, "--sqlite", sqlite] if sqlite else arguments):
-        typer.echo(f"another relay serves {socket} already")
+        typer.echo(f"another relay serves {socket}{f' or has {sqlite}' if sqlite else ''} already")
         raise typer.Exit(1)

@@ -132,6 +132,32 @@ def spoken(heard: list[str]) -> list[str]:
     return [text for text in heard if not text.endswith((" came", " left", "the end"))]
 
 
+@pytest.mark.parametrize("server", [server for server in SERVERS if server.name in ("uvicorn", "gunicorn")], ids=str)
+async def test_workers_are_added_and_taken_away(server: Server, tmp_path: Path) -> None:
+    async with deployed(server, tmp_path, 2, HUBBUB_BROKER="local:") as deployment:
+        (await deployment.connect())[0].kill()
+        deployment.signal("TTIN")
+        deployment.workers = 3
+        everyone = await visitors(deployment, each=1)
+        listening = [asyncio.create_task(visitor.listen()) for visitor in everyone]
+        await say(everyone, "one room")
+        deployment.signal("TTOU")
+        await until(lambda: len({visitor.visit.process for visitor in everyone}) == 2, 20)
+        ended = [visit for visitor in everyone for visit in visitor.visits[:-1]]
+        assert {visit.closed for visit in ended} == {1012}
+        await say(everyone, "still one room")
+        for task in listening:
+            task.cancel()
+
+
+async def say(everyone: list[Visitor], text: str) -> None:
+    """Again until all have heard it: who has just come may not be a member yet."""
+    async with asyncio.timeout(10):
+        while not all(any(heard.endswith(f": {text}") for heard in visitor.visit.heard) for visitor in everyone):
+            everyone[0].client.text(text)
+            await asyncio.sleep(0.1)
+
+
 RELOADING = Server(
     "uvicorn-reload",
     (

@@ -15,6 +15,7 @@ import pytest
 import hubbub
 from integration.brokers.test_hubs import member, relay_of, stop
 from support.processes import running
+from support.serving import until
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +109,35 @@ def test_what_a_relay_complains_of_is_in_the_log(tmp_path: Path) -> None:
     done = run(["room", "x", "--broker", f"sqlite:{tmp_path}/broken.db", "--timeout", "2"], None)
     assert done.returncode == 1
     assert b"file is not a database" in done.stderr
+
+
+async def test_who_publishes_where_nobody_is_learns_that(tmp_path: Path) -> None:
+    hub = hubbub.Hub(broker="local:here")
+    async with member(hub) as (client, _):
+        here = await asyncio.to_thread(run, ["room", "x", "--broker", "local:here"], None)
+        assert (here.returncode, here.stderr) == (0, b"")
+        assert await client.read() == "x"
+        there = await asyncio.to_thread(run, ["room", "x", "--broker", "local:there"], None)
+        assert there.returncode == 0
+        assert f"no other process was there: {tmp_path}/hubbub/there.sock".encode() in there.stderr
+        relay = relay_of(hub)
+    await hub.close()
+    stop(relay)
+
+
+async def test_a_relay_that_runs_as_a_service_owns_its_file(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hubbub", "relay"]
+    file = f"{tmp_path}/kept.db"
+    async with running([*command, "--sqlite", file]) as relay:
+        await until(lambda: list((tmp_path / "hubbub").glob("*.sock")), 20)
+        hub = hubbub.Hub(broker=f"sqlite:{file}")
+        await hub.publish("room", "x")
+        assert relay_of(hub) == relay.pid
+        await hub.close()
+        async with running([*command, f"{tmp_path}/other.sock", "--sqlite", file]) as second:
+            assert second.stdout is not None
+            assert b"already" in await second.stdout.read()
+            assert await second.wait() == 1
 
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "publish-from-anywhere.md"
