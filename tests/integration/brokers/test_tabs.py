@@ -7,12 +7,14 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
 import hubbub
 from engines_nats import NatsServer
+from engines_redis import RedisServer
 from support.browser import chromium, needs_chromium
 from support.deployments import SERVERS, Deployment, deployed
 from support.processes import running
@@ -25,7 +27,7 @@ UVICORN = SERVERS[0]
 @contextlib.contextmanager
 def engine(kind: str, folder: Path) -> Iterator[str]:
     """The broker's URL, and what has to run for it."""
-    engines = {"nats": NatsServer}
+    engines: dict[str, Any] = {"nats": NatsServer, "redis": RedisServer}
     if kind not in engines:
         yield {"sqlite": f"sqlite:{folder}/chat.db"}.get(kind, f"{kind}:")
         return
@@ -38,7 +40,9 @@ def engine(kind: str, folder: Path) -> Iterator[str]:
 
 @needs_chromium
 @pytest.mark.parametrize(
-    ("kind", "servers", "workers"), [("local", 1, 4), ("sqlite", 2, 1), ("nats", 2, 2)], ids=lambda of: str(of)
+    ("kind", "servers", "workers"),
+    [("local", 1, 4), ("sqlite", 2, 1), ("nats", 2, 2), ("redis", 2, 2)],
+    ids=lambda of: str(of),
 )
 async def test_tabs_on_different_workers_are_in_one_room(
     kind: str, servers: int, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
