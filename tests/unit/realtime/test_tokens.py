@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hubbub.errors import Misuse
+from hubbub.realtime import keys
 from hubbub.realtime.protocol import Disconnect, Disconnects, Error, Errors, Fault
 from hubbub.realtime.tokens import Grant, Tokens
 
@@ -244,6 +245,15 @@ def test_tokens_are_made_too() -> None:
 def test_what_can_never_work_is_said_at_once(options: dict[str, Any]) -> None:
     with pytest.raises(Misuse):
         tokens(**{name: value() if callable(value) else value for name, value in options.items()})
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(keys, "import_module", missing)
+    with pytest.raises(Misuse, match=r"hubbub\[realtime\]"):
+        tokens()
 
 
 def test_only_who_has_the_secret_makes_tokens() -> None:

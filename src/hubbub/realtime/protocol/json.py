@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
-from msgspec import DecodeError, Raw, ValidationError
+from msgspec import DecodeError, Raw
 from msgspec.json import Decoder, Encoder
 
 from hubbub.realtime.protocol.codes import Disconnects, Fault
@@ -18,16 +19,18 @@ __all__ = ["MOST_MESSAGES", "PING", "commands", "encode", "is_json", "join", "qu
 
 MOST_MESSAGES = 4096
 """In one frame: more than 64 KiB hold of any command but a pong. At the limit: disconnect 3501."""
+MOST_MENDED = 64 * 1024  # characters of a message that is given a second chance, which takes up to some 3 ms
 PING = b"{}"
 
 _Kind = TypeVar("_Kind", Command, Reply)
 _encode = Encoder().encode
 _commands, _replies = Decoder(Command), Decoder(Reply)
 _anything = Decoder(Raw)
+_object = Decoder(dict[str, Raw]).decode
 _ESCAPES = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair of surrogates
     r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    r"|\\."
+    r"|(?:\\\\)+"  # backslashes themselves
 )
 
 
@@ -89,9 +92,9 @@ def _decoded(line: str, decoder: Decoder[_Kind]) -> _Kind:
     try:
         return decoder.decode(line)
     except (DecodeError, RecursionError) as error:
-        whole = line if isinstance(error, (ValidationError, RecursionError)) else _without_halves(line)
-        if whole != line:
-            return _decoded(whole, decoder)
+        if len(line) <= MOST_MENDED:
+            with suppress(DecodeError, RecursionError):
+                return decoder.decode(_without_nulls(_without_halves(line)))
         raise Fault(Disconnects.BAD_REQUEST, str(error)) from None
 
 
@@ -101,3 +104,19 @@ def _without_halves(line: str) -> str:
     Browsers write such halves where a program cuts a text within an emoji, and JSON permits it, but not msgspec.
     """
     return _ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], line)
+
+
+def _without_nulls(line: str | Raw, depth: int = 4) -> Raw:
+    """The line without fields that are null, as some write those that they leave out. In data null is data.
+
+    Args:
+        depth: how far down it looks: a subscription in a connect command is the fourth object.
+    """
+    kept: dict[str, Raw] = {}
+    for name, value in _object(line).items():
+        inner = bytes(value)
+        if name == "data" or not inner.startswith((b"{", b"null")):
+            kept[name] = value
+        elif inner != b"null":
+            kept[name] = _without_nulls(value, depth - 1) if depth > 1 else value
+    return Raw(_encode(kept))

@@ -21,7 +21,7 @@ from hubbub.realtime.protocol import (
     reply,
 )
 from hubbub.realtime.protocol.commands import PublishRequest, SubscribeRequest
-from hubbub.realtime.protocol.json import MOST_MESSAGES, quoted
+from hubbub.realtime.protocol.json import MOST_MENDED, MOST_MESSAGES, quoted
 from hubbub.realtime.protocol.replies import (
     ClientInfo,
     ConnectResult,
@@ -184,6 +184,21 @@ def test_an_offset_is_at_most_what_brokers_count_to(sent: int, read: int) -> Non
 def test_half_an_emoji_does_not_cost_the_connection(sent: str, kept: str) -> None:
     command = only('{"id":1,"publish":{"channel":"a","data":"%s"}}' % sent)  # noqa: UP031
     assert bytes(command.publish.data) == f'"{kept}"'.encode()  # type: ignore[union-attr]
+
+
+def test_a_field_that_is_null_is_one_that_is_left_out() -> None:
+    subs = '{"a":{"token":null,"data":null,"offset":7}}'
+    command = only(f'{{"id":1,"rpc":null,"connect":{{"token":null,"data":{{"x":null}},"name":"n","subs":{subs}}}}}')
+    assert command.rpc is None
+    assert command.connect is not None
+    assert (command.connect.token, command.connect.name) == ("", "n")
+    assert bytes(command.connect.data) == b'{"x":null}'
+    assert command.connect.subs == {"a": SubscribeRequest(offset=7, data=Raw(b"null"))}
+
+
+def test_a_message_that_is_large_gets_no_second_chance() -> None:
+    with pytest.raises(Fault):
+        only('{"id":1,"rpc":{"method":null,"data":"%s"}}' % ("x" * MOST_MENDED))
 
 
 INFO = ClientInfo(user="", client="c1")
