@@ -12,6 +12,7 @@ import pytest
 
 import hubbub
 import hubbub.asgi
+import hubbub.realtime
 
 SOURCE = Path(hubbub.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -139,7 +140,7 @@ def test_what_a_module_offers_exists_and_is_said_once(name: str) -> None:
         assert not item.startswith("_")
 
 
-@pytest.mark.parametrize("module", [hubbub, hubbub.asgi])
+@pytest.mark.parametrize("module", [hubbub, hubbub.asgi, hubbub.realtime])
 def test_everything_public_has_a_docstring(module: object) -> None:
     for name in module.__all__:  # type: ignore[attr-defined]
         item = getattr(module, name)

@@ -6,12 +6,15 @@ one before it may be a patch of that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from msgspec.structs import replace
 
 from hubbub.realtime import fossil
 from hubbub.realtime.protocol import Dialect, Publication, push
 
-__all__ = ["LARGEST", "full", "patched", "plain"]
+__all__ = ["LARGEST", "full", "patch", "patched", "plain", "recovered"]
 
 LARGEST = 256 * 1024
 """Bytes of a document, or of the one before it, that are compared. Larger ones are sent in full."""
@@ -30,15 +33,33 @@ def full(publication: Publication, dialect: Dialect) -> Publication:
     return replace(publication, data=dialect.document(bytes(publication.data)))
 
 
-def patched(publication: Publication, before: bytes, dialect: Dialect) -> Publication:
-    """The publication for a subscription with deltas that has the document `before` it: a patch, if that is smaller.
+def patch(before: bytes, data: bytes) -> bytes | None:
+    """What makes this document of the one before it. None: it is not smaller, or one of them is too large.
+
+    It is the same in both dialects, and for all subscribers.
+    """
+    if max(len(before), len(data)) > LARGEST:
+        return None
+    made = fossil.create(before, data)
+    return made if len(made) < len(data) else None
+
+
+def patched(publication: Publication, patch: bytes | None, dialect: Dialect) -> Publication:
+    """The publication for a subscription with deltas that has the document before it; in full without a patch.
 
     Raises: UnicodeDecodeError: data that is not UTF-8, in JSON.
     """
-    data = bytes(publication.data)
-    if max(len(before), len(data)) > LARGEST:
-        return full(publication, dialect)
-    patch = fossil.create(before, data)
-    if len(patch) >= len(data):
+    if patch is None:
         return full(publication, dialect)
     return replace(publication, data=dialect.document(patch), delta=True)
+
+
+def recovered(publications: Sequence[Publication], dialect: Dialect) -> list[Publication]:
+    """What a subscription with deltas gets in its reply: the first in full, then patches.
+
+    Raises: UnicodeDecodeError: data that is not UTF-8, in JSON.
+    """
+    made = [full(publication, dialect) for publication in publications[:1]]
+    for before, publication in pairwise(publications):
+        made.append(patched(publication, patch(bytes(before.data), bytes(publication.data)), dialect))
+    return made
