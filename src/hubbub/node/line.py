@@ -35,6 +35,7 @@ class Line:
         "_held",
         "_held_size",
         "_skipped",
+        "_stands_at",
         "_tail",
         "begun",
         "duplicates",
@@ -55,6 +56,7 @@ class Line:
         self._skipped: dict[int, int] = {}  # offsets up to which, and behind which, all were given up; oldest first
         self._held: list[Publication] = []
         self._held_size = 0
+        self._stands_at: Position | None = None  # where the channel is, and the line is to get
 
     @property
     def position(self) -> Position | None:
@@ -77,6 +79,16 @@ class Line:
             return self._go_on()
         self.whole = False
         return None
+
+    def expect(self, position: Position) -> None:
+        """There is no history, and the channel stands there: what of it is still under way is held until `give_up`."""
+        self._stands_at = position
+
+    @property
+    def complete(self) -> bool:
+        """All that was expected and can still come has come: a channel's publications come in order."""
+        to = self._stands_at
+        return to is None or any(p.epoch != to.epoch or p.offset >= to.offset for p in self._held)
 
     def hold(self) -> None:
         """Something may be missing: hold what comes from here on."""
@@ -125,8 +137,9 @@ class Line:
         return Healed([*new, *following], missed)
 
     def give_up(self) -> Healed:
-        """There is no history: go on with what was held, in the order of offsets, for a pair may have been swapped."""
-        held = self._release()
+        """There is no history: go on with what was held, in the order of offsets, for a pair may have been swapped, and
+        then where the channel stands."""
+        began, held = self.position, self._release()
         if len({p.epoch for p in held}) == 1:
             held.sort(key=lambda p: p.offset)
         missed: int | None = 0
@@ -141,6 +154,12 @@ class Line:
                 missed = None if missed is None or more is None else missed + more
             self._advance(publication)
             delivered.append(publication)
+        if not overflowed:
+            to, self._stands_at = self._stands_at, None
+            behind = to is not None and to.epoch == self.epoch and to.offset > self.top
+            if to is not None and (behind or self.position == began):
+                more = self._skip_to(to)
+                missed = None if missed is None or more is None else missed + more
         self.whole = not overflowed
         return Healed(delivered, missed)
 

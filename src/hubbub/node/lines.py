@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
-from hubbub.brokers import Broker, Outgoing, Page, Position, Publication
+from hubbub.brokers import Broker, Outgoing, Position, Publication
 from hubbub.errors import BrokerUnavailable
 from hubbub.node.line import Line
 from hubbub.node.statistics import Counts
@@ -50,6 +50,7 @@ class Lines:
         self._joining: set[bytes] = set()  # to be subscribed to, for the first time or again
         self._leaving: dict[bytes, float] = {}  # since when nobody wants them
         self._healing: set[bytes] = set()
+        self._expecting: set[bytes] = set()  # without history: what is under way may still come
         self._slots = asyncio.Semaphore(HEALING)
         self._settled = asyncio.Event()  # something came of subscribing
         self.changed: asyncio.Event = asyncio.Event()
@@ -67,6 +68,8 @@ class Lines:
         line = self._lines.get(name)
         if line is not None:
             self._go_on(name, line, line.follow(batch))
+            if name in self._expecting and line.complete:
+                self._expect_no_more([name])
 
     def hold(self, names: Sequence[bytes] | None = None) -> None:
         """Something may be missing in these; None: in all. To subscribe again tells where they stand."""
@@ -74,6 +77,7 @@ class Lines:
             if (line := self._lines.get(name)) is not None:
                 line.hold()
                 self._joining.add(name)
+                self._expecting.discard(name)
         self.changed.set()
 
     def go_down(self) -> None:
@@ -130,6 +134,7 @@ class Lines:
         if not self.up:
             return
         self._joining.difference_update(names)
+        before = len(self._expecting)
         for name, position in zip(names, positions, strict=True):
             if (line := self._lines.get(name)) is None:
                 continue
@@ -138,6 +143,8 @@ class Lines:
             else:
                 self._go_on(name, line, line.begin(position))
         self._settled.set()
+        if len(self._expecting) > before:
+            self._begin(self._expect_for_a_while, names)
 
     async def _leave_some(self) -> None:
         horizon = time.monotonic() - LINGER
@@ -170,22 +177,34 @@ class Lines:
                 line = self._lines.get(name)
                 if line is not None and line.whole and self.up and line.position == stood.get(name):
                     self._resume(name, line, position)
+            self._expect_no_more([name for name, _ in ahead])
 
     def _resume(self, name: bytes, line: Line, position: Position | None) -> None:
         following = line.resume(position)
-        if following is not None or self._keeps(name):
-            self._go_on(name, line, following or ())
+        if following is None and not self._keeps(name):
+            line.expect(position or Position(0, ""))
+            self._expecting.add(name)
+            if line.complete:
+                self._expect_no_more([name])
         else:
-            self._counts.gaps += 1
-            healed = line.heal(Page((), position or Position(0, ""), False))
-            self._tell_missed(name, healed.missed)
-            self._go_on(name, line, healed.publications)
+            self._go_on(name, line, following or ())
+
+    async def _expect_for_a_while(self, names: Sequence[bytes]) -> None:
+        await asyncio.sleep(UNDER_WAY)
+        self._expect_no_more(names)
+
+    def _expect_no_more(self, names: Iterable[bytes]) -> None:
+        """What has not come by now is missing."""
+        for name in self._expecting.intersection(names):
+            self._expecting.discard(name)
+            if (line := self._lines.get(name)) is not None:
+                self._go_on(name, line, ())
 
     def _go_on(self, name: bytes, line: Line, following: Sequence[Publication]) -> None:
         if following:
             self._counts.received += len(following)
             self._deliver(name, following)
-        if not line.whole and name not in self._healing and name not in self._joining:
+        if not (line.whole or name in self._healing or name in self._joining or name in self._expecting):
             self._healing.add(name)
             self._counts.gaps += 1
             self._begin(self._heal, name, line)

@@ -370,7 +370,7 @@ async def test_a_last_message_that_is_under_way_is_not_taken_for_lost(monkeypatc
         assert await client.read() == "under way"
         assert missed == []
         await node._stay.lines.look_after()
-        assert missed == [("room", 1)]
+        await until(lambda: missed == [("room", 1)])
     await hub.close()
 
 

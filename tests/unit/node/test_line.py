@@ -187,3 +187,55 @@ def test_what_is_held_is_bounded_and_the_rest_is_read_again() -> None:
     assert not line.whole
     assert line.heal(page(whole, line.position, 1000)) == (whole[HELD + 2 :], 0)
     assert line.whole
+
+
+def behind(whole: list[Publication]) -> Line:
+    """A line that has got three of them, and lost its link."""
+    line = Line()
+    line.begin(None)
+    line.follow(whole[:3])
+    line.hold()
+    return line
+
+
+def test_without_history_what_is_under_way_is_not_counted_as_missed() -> None:
+    whole = log(9)
+    line = behind(whole)
+    assert line.resume(Position(7, "epoch001")) is None
+    line.expect(Position(7, "epoch001"))
+    assert not line.follow(whole[5:6])  # subscribed to behind the fifth, and the position was read a little later
+    assert not line.complete
+    assert not line.follow(whole[6:7])
+    assert line.complete
+    assert line.give_up() == (whole[5:7], 2)
+    assert line.follow(whole[7:]) == whole[7:]
+
+
+def test_without_history_what_does_not_come_is_missed_in_its_number() -> None:
+    whole = log(9)
+    line = behind(whole)
+    assert line.resume(Position(7, "epoch001")) is None
+    line.expect(Position(7, "epoch001"))
+    assert not line.follow(whole[4:5])
+    assert line.give_up() == (whole[4:5], 3)
+    assert line.follow(whole[6:7]) == []  # too late: it was told of
+    assert line.follow(whole[7:]) == whole[7:]
+
+
+def test_without_history_another_epoch_that_is_under_way_is_delivered() -> None:
+    fresh = log(3, "epoch002")
+    line = behind(log(3))
+    assert line.resume(Position(2, "epoch002")) is None
+    line.expect(Position(2, "epoch002"))
+    assert not line.follow(fresh[1:])
+    assert line.complete
+    assert line.give_up() == (fresh[1:], None)
+
+
+def test_without_history_the_line_stands_where_the_channel_does() -> None:
+    for position in (Position(2, "epoch002"), Position(1, "epoch001"), Position(0, "")):
+        line = behind(log(3))
+        assert line.resume(position) is None
+        line.expect(position)
+        assert line.give_up() == ([], None)
+        assert (line.top, line.epoch, line.whole) == (*position, True)
