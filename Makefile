@@ -10,11 +10,12 @@ PURE_TESTS := tests/unit/hub tests/unit/server tests/attack tests/integration/te
 	tests/integration/test_unix_sockets.py tests/integration/test_timeouts.py tests/integration/test_transports.py \
 	tests/integration/test_supervision.py $(wildcard tests/integration/test_tls*.py)
 FUZZ_SECONDS ?= 60
+FAULTS ?= 20
 # What the compiled parts are made of: when one of these changes they are built again.
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.p[yx][xdi])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers chart fuzz model sanitize docs docs-serve package system clean
+.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers chart faults fuzz model sanitize docs docs-serve package system clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -68,6 +69,9 @@ fuzz: $(VENV)/dev.stamp ## both codecs against each other for FUZZ_SECONDS (60),
 		|| echo "no Atheris for this Python: the property tests are all the fuzzing there is"
 	@! $(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python tests/fuzz/twins.py $(FUZZ_SECONDS)
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/property --timeout 1800
+
+faults: $(VENV)/dev.stamp ## injure brokers, links and workers under load, FAULTS (20) times each; BROKERS= and FAULT= choose
+	@$(BIN)/python tests/faults/run.py --times $(FAULTS) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(FAULT),--faults $(FAULT))
 
 model: $(VENV)/dev.stamp ## every interleaving of the mailbox's protocol, with more threads than the tests have: half a minute
 	@$(BIN)/python tests/model/mailbox.py
