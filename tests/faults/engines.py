@@ -38,6 +38,7 @@ class Engine:
     survives = False  # acknowledged publications with history survive a kill
     survives_this: bool = False  # and whatever else was done
     messages: Cut
+    only: tuple[str, ...] = ()  # faults that are others here than on a kind that is like it; (): all
 
     def __init__(self, folder: Path, history: int) -> None:
         self.folder = folder
@@ -264,7 +265,7 @@ class RedisEngine(Engine):
     survives = True
     messages = staticmethod(redis_messages)
     which = "debian"
-    options = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+    options = ("--save", "", "--repl-diskless-sync-delay", "0", "--appendonly", "yes", "--appendfsync", "always")
 
     def __init__(self, folder: Path, history: int) -> None:
         super().__init__(folder, history)
@@ -343,7 +344,8 @@ class ForgetfulRedisEngine(RedisEngine):
     name = "redis-memory"
     survives = False
     which = "wheel"
-    options = ("--save", "", "--appendonly", "no")
+    options = ("--save", "", "--repl-diskless-sync-delay", "0", "--appendonly", "no")
+    only = ("kill-engine", "fall-back")
 
 
 class _Nobody:

@@ -42,7 +42,9 @@ def cells(brokers: list[str], faults: list[str]) -> list[Cell]:
         for broker in brokers
         for history in ((True,) if broker == "sqlite" else (False, True))
         for fault in FAULTS
-        if broker.split("-")[0] in fault.engines and (not faults or fault.name in faults)
+        if broker.split("-")[0] in fault.engines
+        and (not faults or fault.name in faults)
+        and fault.name in (ENGINES[broker].only or fault.name)
     ]
 
 

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,11 @@ IN_FLIGHT = 512
 
 def shorten(waits: dict[str, float]) -> None:
     """Let what waits for seconds wait for less, so that a fault is over sooner."""
-    for module in (local, colleagues, lines, stay):
+    links = [import_module(f"hubbub.brokers.{kind}.link") for kind in ("nats", "redis")]
+    for module in (local, colleagues, lines, stay, *links):
         for name, seconds in waits.items():
             if hasattr(module, name):
                 setattr(module, name, seconds)
-    if "SILENCE" in waits:
-        from hubbub.brokers.nats import link
-
-        link.SILENCE = waits["SILENCE"]
 
 
 class Worker:

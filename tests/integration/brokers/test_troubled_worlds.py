@@ -15,7 +15,7 @@ from faults.trouble import Fault
 from faults.world import Load, World
 
 
-@pytest.mark.parametrize("broker", ENGINES)
+@pytest.mark.parametrize("broker", [name for name, kind in ENGINES.items() if not kind.only])
 async def test_a_thousand_members_of_four_processes_get_one_sequence(broker: str, tmp_path: Path) -> None:
     world = World(ENGINES[broker](tmp_path, 0), Load(workers=4, members=1000, rate=150), proxied=False)
     try:
@@ -50,8 +50,8 @@ def faults_of(broker: str, history: bool, proxied: bool, keeps: bool) -> list[Fa
 
 @pytest.mark.timeout(180)
 async def test_every_fault_is_healed_or_told() -> None:
-    """Twice each, some worlds at a time."""
-    slots = asyncio.Semaphore(5)
+    """Twice each, some worlds at a time. What has no server here is left out."""
+    slots = asyncio.Semaphore(9)
     seed = random.randrange(1 << 30)
 
     async def one(broker: str, history: bool, proxied: bool, keeps: bool) -> None:
@@ -60,7 +60,10 @@ async def test_every_fault_is_healed_or_told() -> None:
             return
         async with slots:
             with tempfile.TemporaryDirectory(prefix="hb-") as folder:
-                verdict = await trouble(broker, history, faults, Load(members=12, rate=30), Path(folder), seed)
+                try:
+                    verdict = await trouble(broker, history, faults, Load(members=12, rate=30), Path(folder), seed)
+                except pytest.skip.Exception:
+                    return
         assert not verdict.wrong, (broker, history, proxied, keeps, seed, verdict.faults)
 
     await asyncio.gather(*(one(*world) for world in WORLDS))
