@@ -23,6 +23,7 @@ from engines import ENGINES
 from report import FAULTS, NOISE, aligned, count, spread, two
 
 RESULTS = Path(__file__).parent / "results"
+DISTURBED = 0.25  # share of a core taken by others, from which on a run is repeated
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
     results: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": machine.facts(),
-        "settings": {"rounds": chosen.rounds, "seconds": chosen.seconds, "warm": chosen.warm},
+        "settings": {"rounds": chosen.rounds, "seconds": chosen.seconds, "warm": chosen.warm, "again": chosen.again},
         "versions": {},
         "workloads": {},
     }
@@ -53,6 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="of every workload")
     parser.add_argument("--seconds", type=float, default=2.0, help="of measuring in each run")
     parser.add_argument("--warm", type=float, default=1.0, help="seconds of load before measuring")
+    parser.add_argument("--again", type=int, default=2, help="times that a run is repeated which others disturbed")
     parser.add_argument("--workload", action="append", choices=list(WORKLOADS), help="only this one; may be repeated")
     parser.add_argument("--way", action="append", help="only this one, by its name in the tables; may be repeated")
     parser.add_argument("--keep", action="store_true", help="keep the newest results as the published ones, and end")
@@ -72,10 +74,20 @@ def run(workload: Workload, chosen: argparse.Namespace, versions: dict[str, str]
             try:
                 if way in ENGINES:
                     versions[way] = ENGINES[way].version()
-                runs[way].append({"round": number, **workload.measure(way, Times(chosen.seconds, chosen.warm))})
+                runs[way].append({"round": number, **quietest(workload, way, chosen)})
             except (Failed, installed.Missing, TimeoutError) as error:
                 reasons[way] = str(error)
     return {"runs": runs, "reasons": reasons}
+
+
+def quietest(workload: Workload, way: str, chosen: argparse.Namespace) -> Run:
+    """One run, again if other programs disturbed it; the least disturbed counts, and the others are kept beside it."""
+    times = Times(chosen.seconds, chosen.warm)
+    tries = [workload.measure(way, times)]
+    while tries[-1]["others_cpu"] > DISTURBED and len(tries) <= chosen.again:
+        tries.append(workload.measure(way, times))
+    best = min(tries, key=lambda run: float(run["others_cpu"]))
+    return best | {"disturbed": [run for run in tries if run is not best]}
 
 
 def table(workload: Workload, measured: dict[str, Any]) -> str:

@@ -42,6 +42,7 @@ class Relay:
         self._idle = idle
         self.links: set[Link] = set()
         self._waiting: list[tuple[Link, int, list[m.Packed]]] = []
+        self._writing: list[Link] = []  # those with something to be written
         self._told: tuple[Any, bytes] = (None, b"")
 
     def append(self, link: Link, number: int, batch: list[m.Packed]) -> None:
@@ -72,6 +73,18 @@ class Relay:
             failures = [str(result) for result in own if isinstance(result, Exception)]
             told = [result if isinstance(result, Published) else None for result in own]
             link.answer(number, m.Appended(told, failures[0] if failures else ""))
+        self._write()
+
+    def write_for(self, link: Link) -> None:
+        """At the end of this turn, or of what is appended in it."""
+        if not self._writing:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._writing.append(link)
+
+    def _write(self) -> None:
+        writing, self._writing = self._writing, []
+        for link in writing:
+            link.flush()
 
     def told(self, channel: bytes, batch: Sequence[Publication]) -> bytes:
         """The message that tells these publications: the same bytes for every node."""
@@ -174,14 +187,15 @@ class Link(asyncio.Protocol):
         self.write(m.framed(m.Answered(number, answer)))
 
     def write(self, data: bytes) -> None:
-        """At the end of this turn."""
+        """Soon, with what else there is."""
         if self._gone:
             return
         if not self._out:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._relay.write_for(self)
         self._out.append(data)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what there is."""
         out, self._out = self._out, []
         waiting = self.transport.get_write_buffer_size()
         if waiting > BACKLOG:
@@ -256,6 +270,15 @@ async def serve(path: Path, engine: Engine, linger: float = LINGER) -> None:
     await asyncio.sleep(0)
 
 
+def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed: between two processes each turn of the loop counts."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns: 0, or 1 when another relay is there already, or has the file."""
     parser = argparse.ArgumentParser(prog="hubbub relay", description="Join the processes of this machine.")
@@ -277,7 +300,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             engine = SqliteEngine(given.sqlite, given.synchronous)
         try:
-            asyncio.run(serve(path, engine, given.linger))
+            with asyncio.Runner(loop_factory=_event_loop()) as runner:
+                runner.run(serve(path, engine, given.linger))
         finally:
             engine.close()
     return 0  # and let go of the locks with all else
