@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from types import NoneType, UnionType
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from msgspec import NODEFAULT, Raw
 from msgspec.structs import astuple, fields
@@ -138,8 +138,6 @@ def _field(name: str, hint: Any, known: Any) -> _Field:
         type_ = get_args(type_)[-1]
     elif many in (Union, UnionType):
         many, (type_,) = None, (member for member in get_args(type_) if member is not NoneType)
-    if get_origin(type_) is Annotated:
-        type_, *marks = get_args(type_)
     plain: Any = {str: "string", bool: "bool"}.get(type_, type_)
     return _Field(name, number, default, next((mark for mark in marks if isinstance(mark, str)), plain), many)
 
