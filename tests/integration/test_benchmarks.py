@@ -30,6 +30,7 @@ MODES = {
     "json": "--members 20 --size 1024 --json",
     "compressed": "--members 20 --size 1024 --json --deflate --in-flight 4",
     "buffered": "--members 40 --buffer",
+    "paced": "--members 10 --pace 5",
 }
 
 
