@@ -208,7 +208,7 @@ class Channel(Addressee):
 
     def count_among(self, outlets: frozenset[AnyOutlet]) -> int:
         """How many of them are members."""
-        return sum(among(outlet.memberships, self) is not None for outlet in outlets)
+        return sum(among(outlet.memberships, self) is not None for outlet in outlets) if outlets else 0
 
     def full_shard(self, size: int) -> Shard | None:
         """One whose mailbox has no room for a message of so many bytes."""
