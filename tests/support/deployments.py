@@ -12,15 +12,18 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engines_nats import NatsServer
+from engines_redis import RedisServer
 from support.client import RawClient
 
-__all__ = ["SERVERS", "TOLD_ELSEWHERE", "Deployment", "Server", "Visitor", "deployed", "visitors"]
+__all__ = ["SERVERS", "TOLD_ELSEWHERE", "Deployment", "Server", "Visitor", "deployed", "engine", "visitors"]
 
 TESTS = Path(__file__).parents[1]
 WS = "hubbub.asgi:WebSocketProtocol"
@@ -82,6 +85,20 @@ if __name__ == "__main__":
     uvicorn.run("support.chat:app", ws="hubbub.asgi:WebSocketProtocol", port=int(os.environ["PORT"]), workers=2)
 """)),
 ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def engine(kind: str, folder: Path) -> Iterator[str]:
+    """The broker's URL, and what has to run for it."""
+    engines: dict[str, Any] = {"nats": NatsServer, "redis": RedisServer}
+    if kind not in engines:
+        yield {"sqlite": f"sqlite:{folder}/chat.db"}.get(kind, f"{kind}:")
+        return
+    running = engines[kind]("wheel", folder).start()
+    try:
+        yield running.url
+    finally:
+        running.kill()
 
 
 class Deployment:

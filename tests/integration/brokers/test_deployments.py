@@ -7,7 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 
 import hubbub
 from support.client import RawClient
-from support.deployments import SERVERS, TOLD_ELSEWHERE, Deployment, Server, Visitor, deployed, visitors
+from support.deployments import SERVERS, TOLD_ELSEWHERE, Deployment, Server, Visitor, deployed, engine, visitors
 from support.serving import serving, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,15 +30,29 @@ APPLICATIONS = (
 NEWS = """
 import itertools, hubbub, time
 for number in itertools.count():
-    hubbub.publish("lobby", f"news {number}", broker="local:")
+    hubbub.publish("lobby", f"news {number}")
     time.sleep(0.002)
 """
+
+
+@pytest.fixture
+def kind() -> str:
+    return "local"
+
+
+@pytest.fixture
+def broker(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In the environment, for all programs."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with engine(kind, tmp_path) as url:
+        monkeypatch.setenv("HUBBUB_BROKER", url)
+        yield
 
 
 @contextlib.asynccontextmanager
 async def witness() -> AsyncIterator[tuple[hubbub.Hub, list[str]]]:
     """A hub of this process, and what a member hears who never goes: the order that all others have to have, too."""
-    hub = hubbub.Hub(broker="local:")
+    hub = hubbub.Hub()
     heard: list[str] = []
 
     class Member(hubbub.Handler):
@@ -74,12 +88,12 @@ def news() -> Any:
         publisher.wait(10)
 
 
-@pytest.mark.parametrize("server", SERVERS, ids=str)
-async def test_workers_are_restarted_under_load(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    async with witness() as (hub, heard), deployed(server, tmp_path, HUBBUB_BROKER="local:") as deployment:
+CASES = [(server, "local") for server in SERVERS] + [(SERVERS[0], kind) for kind in ("sqlite", "redis", "nats")]
+
+
+@pytest.mark.parametrize(("server", "kind"), CASES, ids=str)
+async def test_workers_are_restarted_under_load(server: Server, kind: str, tmp_path: Path, broker: None) -> None:
+    async with witness() as (hub, heard), deployed(server, tmp_path) as deployment:
         everyone = await visitors(deployment)
         before = {visitor.visit.process for visitor in everyone}
         assert len(before) == deployment.workers
@@ -133,8 +147,8 @@ def spoken(heard: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("server", [server for server in SERVERS if server.name in ("uvicorn", "gunicorn")], ids=str)
-async def test_workers_are_added_and_taken_away(server: Server, tmp_path: Path) -> None:
-    async with deployed(server, tmp_path, 2, HUBBUB_BROKER="local:") as deployment:
+async def test_workers_are_added_and_taken_away(server: Server, tmp_path: Path, broker: None) -> None:
+    async with deployed(server, tmp_path, 2) as deployment:
         (await deployment.connect())[0].kill()
         deployment.signal("TTIN")
         deployment.workers = 3
@@ -169,10 +183,9 @@ RELOADING = Server(
 )
 
 
-async def test_an_edited_program_is_reloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_edited_program_is_reloaded(tmp_path: Path, broker: None) -> None:
     """Its clients are told to come back, and those of another server lose nothing."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    async with witness() as (hub, heard), deployed(RELOADING, tmp_path, 1, HUBBUB_BROKER="local:") as deployment:
+    async with witness() as (hub, heard), deployed(RELOADING, tmp_path, 1) as deployment:
         (visitor,) = await visitors(deployment, each=1)
         listening = asyncio.create_task(visitor.listen())
         await until(lambda: f"{visitor.visit.name} came" in heard)

@@ -5,37 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
 import hubbub
-from engines_nats import NatsServer
-from engines_redis import RedisServer
 from support.browser import chromium, needs_chromium
-from support.deployments import SERVERS, Deployment, deployed
+from support.deployments import SERVERS, Deployment, deployed, engine
 from support.processes import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 UVICORN = SERVERS[0]
-
-
-@contextlib.contextmanager
-def engine(kind: str, folder: Path) -> Iterator[str]:
-    """The broker's URL, and what has to run for it."""
-    engines: dict[str, Any] = {"nats": NatsServer, "redis": RedisServer}
-    if kind not in engines:
-        yield {"sqlite": f"sqlite:{folder}/chat.db"}.get(kind, f"{kind}:")
-        return
-    running = engines[kind]("wheel", folder).start()
-    try:
-        yield running.url
-    finally:
-        running.kill()
 
 
 @needs_chromium
