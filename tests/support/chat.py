@@ -14,7 +14,6 @@ import hubbub
 __all__ = ["Chat", "app", "hub"]
 
 Message = MutableMapping[str, Any]
-GREETING = f"process {os.getpid()}"
 hub = hubbub.Hub(broker=os.environ.get("CHAT_BROKER") or None)
 
 
@@ -26,7 +25,7 @@ async def app(
     async def greet(message: Message) -> None:
         await send(message)
         if message["type"] == "websocket.accept":
-            await send({"type": "websocket.send", "text": GREETING})
+            await send({"type": "websocket.send", "text": f"process {os.getpid()}"})
 
     await example(scope, receive, greet)
 

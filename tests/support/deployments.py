@@ -63,6 +63,8 @@ def _gunicorn(*arguments: str) -> Sequence[str]:
 SERVERS = [
     Server("uvicorn", _uvicorn("--workers", "{workers}")),
     Server("gunicorn", _gunicorn("-k", "hubbub.asgi.gunicorn.Worker", "-w", "{workers}"), module="uvicorn_worker"),
+    Server("gunicorn-preload", _gunicorn("-k", "hubbub.asgi.gunicorn.Worker", "-w", "{workers}", "--preload"),
+           module="uvicorn_worker"),
     Server("gunicorn-asgi", _gunicorn("-k", "asgi", "-w", "{workers}"), module="gunicorn.asgi", cuts=True),
     Server("hypercorn", ("-m", "hypercorn", "support.chat:app", "--graceful-timeout", "1",
                          "-b", "127.0.0.1:{port}", "--workers", "{workers}"),
