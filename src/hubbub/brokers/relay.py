@@ -15,8 +15,10 @@ import asyncio
 import fcntl
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -225,19 +227,35 @@ class Link(asyncio.Protocol):
         """The node knows by its welcome."""
 
 
-def lock(path: Path) -> int | None:
-    """The lock of that socket, as a descriptor that is to stay open; None: another relay has it."""
+def lock(path: Path, waits: bool = False) -> int | None:
+    """The lock of that socket, as a descriptor that is to stay open; None: another relay has it, and it `waits` not."""
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
-        return None
+        if not waits:
+            os.close(descriptor)
+            return None
+        logger.warning("another relay serves %s: waiting until it ends, to take over", path)
+        _say_ready()
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
 
 
-async def serve(path: Path, engine: Engine, linger: float = LINGER) -> None:
-    """Until there has been no node for so long, or a signal comes. The socket's lock is the caller's."""
+def _say_ready() -> None:
+    """Tell the service manager, if that wants to know (systemd's Type=notify)."""
+    where = os.environ.pop("NOTIFY_SOCKET", "")
+    if where:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+            out.sendto(b"READY=1", f"\0{where[1:]}" if where.startswith("@") else where)
+
+
+async def serve(path: Path, engine: Engine, linger: float = LINGER, ready: Callable[[], None] | None = None) -> None:
+    """Until there has been no node for so long, or a signal comes. The socket's lock is the caller's.
+
+    Args:
+        ready: called when it listens.
+    """
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     timer: asyncio.TimerHandle | None = None
@@ -261,6 +279,8 @@ async def serve(path: Path, engine: Engine, linger: float = LINGER) -> None:
         os.umask(before)
     fresh.rename(path)  # whoever finds a socket there finds one that listens
     idle()
+    if ready is not None:
+        ready()
     logger.debug("relaying at %s", path)
     await over.wait()
     path.unlink(missing_ok=True)  # noqa: ASYNC240
@@ -287,13 +307,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--synchronous", default="normal", help="of SQLite: full, normal or off")
     parser.add_argument("--linger", type=float, default=LINGER, metavar="SECONDS",
                         help="end when there has been no process for so long; inf: never")  # fmt: skip
+    parser.add_argument(
+        "--service", action="store_true", help="wait for another relay to end, and say when it is ready"
+    )
     given = parser.parse_args(arguments)
     path = place_of(given.socket)
     places = {path, place_beside(given.sqlite)} if given.sqlite else {path}
-    held = [lock(place) for place in places]
-    if None in held:
-        return 1
     with on_stderr():
+        held = [lock(place, given.service) for place in sorted(places)]
+        if None in held:
+            return 1
         engine = Engine()
         if given.sqlite:
             from hubbub.brokers.store import SqliteEngine
@@ -301,7 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             engine = SqliteEngine(given.sqlite, given.synchronous)
         try:
             with asyncio.Runner(loop_factory=_event_loop()) as runner:
-                runner.run(serve(path, engine, given.linger))
+                runner.run(serve(path, engine, given.linger, _say_ready if given.service else None))
         finally:
             engine.close()
     return 0  # and let go of the locks with all else

@@ -40,10 +40,9 @@ def relay(
 ) -> None:
     """Join the processes of this machine whose hubs have `local:` as their broker.
 
-    They start it themselves when there is none. As a service of its own it need not be started by any of them.
+    They start it themselves when there is none. As a service of its own it need not be started by any of them. Where
+    another one is there already, it waits until that ends, and takes over. To systemd it says when it is ready.
     """
     socket = socket or (str(place_beside(sqlite)) if sqlite else "default")
-    arguments = [socket, "--synchronous", synchronous, "--linger", str(linger)]
-    if process.main([*arguments, "--sqlite", sqlite] if sqlite else arguments):
-        typer.echo(f"another relay serves {socket}{f' or has {sqlite}' if sqlite else ''} already")
-        raise typer.Exit(1)
+    arguments = [socket, "--synchronous", synchronous, "--linger", str(linger), "--service"]
+    process.main([*arguments, "--sqlite", sqlite] if sqlite else arguments)

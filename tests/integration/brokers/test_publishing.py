@@ -134,10 +134,33 @@ async def test_a_relay_that_runs_as_a_service_owns_its_file(tmp_path: Path) -> N
         await hub.publish("room", "x")
         assert relay_of(hub) == relay.pid
         await hub.close()
-        async with running([*command, f"{tmp_path}/other.sock", "--sqlite", file]) as second:
-            assert second.stdout is not None
-            assert b"already" in await second.stdout.read()
-            assert await second.wait() == 1
+        other = [*command, f"{tmp_path}/other.sock", "--sqlite", file]
+        async with running(other, stderr=asyncio.subprocess.PIPE) as second:
+            assert second.stderr is not None
+            assert b"waiting until it ends" in await second.stderr.readline()
+
+
+async def test_a_relay_that_runs_as_a_service_waits_for_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says that it is ready, when it listens or waits: what is to be started after it has not to wait for more."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{tmp_path}/notify")
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{tmp_path}/notify")
+        command = [sys.executable, "-m", "hubbub", "relay", f"{tmp_path}/own.sock"]
+        async with running(command) as first:
+            assert await asyncio.to_thread(manager.recv, 64) == b"READY=1"
+            assert (tmp_path / "own.sock").exists()
+            hub = hubbub.Hub(broker=f"local:{tmp_path}/own.sock")
+            await hub.publish("room", "x")
+            assert relay_of(hub) == first.pid
+            async with running(command) as second:
+                assert await asyncio.to_thread(manager.recv, 64) == b"READY=1"
+                first.terminate()
+                await until(lambda: relay_of(hub) == second.pid)
+                await hub.publish("room", "x")
+                await hub.close()
 
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "publish-from-anywhere.md"
