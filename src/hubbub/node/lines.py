@@ -86,6 +86,27 @@ class Lines:
         self.hold()
         self._settled.set()
 
+    def stands(self, name: bytes) -> Position | None:
+        """Where that line stands, or the beginning of none; None: it is not subscribed to, or something is missing."""
+        line = self._lines.get(name)
+        if line is None or not line.whole or name in self._joining:
+            return None
+        return Position(line.top, line.epoch)
+
+    async def standing(self, name: bytes) -> Position:
+        """The same, as soon as it is known. Raises: BrokerUnavailable: the link broke, or nobody wants it any more."""
+        while (position := self.stands(name)) is None:
+            if not self.up or name not in self._wishes.wanted:
+                raise BrokerUnavailable("the link to the broker broke")
+            self._settled.clear()
+            self.changed.set()
+            line = self._lines.get(name)
+            if line is not None and name not in self._joining:  # it is being healed
+                await asyncio.sleep(0.005)
+            else:
+                await self._settled.wait()
+        return position
+
     async def joined(self, batch: Sequence[Outgoing]) -> None:
         """Wait until the channels of these are subscribed to, or there is no link: or this process misses its own."""
         while self.up and any(self._is_joining(new.channel) for new in batch):

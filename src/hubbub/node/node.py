@@ -7,12 +7,12 @@ import atexit
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
 from threading import Condition, RLock
-from typing import Any
+from typing import Any, TypeVar
 
-from hubbub.brokers import Broker, History, Outgoing
+from hubbub.brokers import Broker, History, Outgoing, Position
 from hubbub.errors import BrokerUnavailable, Misuse
 from hubbub.limits import Limits
 from hubbub.node.home import Home
@@ -22,6 +22,8 @@ from hubbub.node.stay import Receiver, Stay
 from hubbub.node.wishes import Wishes
 
 __all__ = ["Node"]
+
+T = TypeVar("T")
 
 
 class Node:
@@ -139,20 +141,43 @@ class Node:
 
         Raises: BrokerUnavailable: there is no link.
         """
-        self.settle(asyncio.get_running_loop())
+        until = time.monotonic() + seconds
+
+        async def ask(stay: Stay) -> tuple[dict[bytes, Any], set[bytes]]:
+            answers, silent = await stay.colleagues.survey(what, content, until - time.monotonic())
+            return dict(answers), silent
+
+        return await self.ask(ask, seconds)
+
+    async def ask(self, work: Callable[[Stay], Coroutine[Any, Any, T]], seconds: float | None = None) -> T:
+        """What that returns, done where the node lives, as soon as there is a link. From any event loop.
+
+        Args:
+            seconds: to wait for a link; None: `Limits.broker_timeout`.
+
+        Raises: BrokerUnavailable: there is none.
+        """
+        loop = asyncio.get_running_loop()
+        self.settle(loop)
         home = self._home
         assert home is not None
-        asking = asyncio.run_coroutine_threadsafe(self._survey(what, content, seconds), home.loop)
-        return await asyncio.wrap_future(asking)
+        if home.loop is loop:
+            stay = self._stay
+            return await work(stay) if self.up and stay is not None else await self._ask(work, seconds)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._ask(work, seconds), home.loop))
 
-    async def _survey(self, what: str, content: Any, seconds: float) -> tuple[dict[bytes, Any], set[bytes]]:
-        until = time.monotonic() + seconds
+    async def _ask(self, work: Callable[[Stay], Coroutine[Any, Any, T]], seconds: float | None) -> T:
+        until = time.monotonic() + (self._limits.broker_timeout if seconds is None else seconds)
         while not self.up or self._stay is None:
             if time.monotonic() > until:
                 raise BrokerUnavailable(f"there is no link to the broker: {self.reason}")
             await asyncio.sleep(0.005)
-        answers, silent = await self._stay.colleagues.survey(what, content, until - time.monotonic())
-        return dict(answers), silent
+        return await work(self._stay)
+
+    def stands(self, name: bytes) -> Position | None:
+        """Where a wanted channel stands here, on this node's event loop; None: it is not known, or there is no link."""
+        stay = self._stay
+        return None if stay is None or not self.up else stay.lines.stands(name)
 
     def has_published(self, id: bytes) -> bool:
         """Whether the publication with that id is this node's."""

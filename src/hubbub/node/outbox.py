@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from threading import Condition, RLock
+from threading import Condition, RLock, get_ident
 from typing import Any
 
 from hubbub.brokers import Outgoing, Published
@@ -74,19 +74,31 @@ class Ticket:
     def __await__(self) -> Generator[Any, None, Published]:
         if not self.done:
             loop = asyncio.get_running_loop()
-            waiting = loop.create_future()
+            waiting, thread = loop.create_future(), get_ident()
 
             def arrive() -> None:
                 if not waiting.done():
                     waiting.set_result(None)
 
-            def from_elsewhere() -> None:
+            def arrived() -> None:
+                if get_ident() == thread:
+                    return arrive()
                 with suppress(RuntimeError):  # nobody waits any more: the loop is closed
                     loop.call_soon_threadsafe(arrive)
 
-            if self._watch(from_elsewhere):
+            if self._watch(arrived):
                 yield from waiting
         return self._told(None)
+
+    def then(self, callback: Callable[[Published | Exception], object]) -> None:
+        """Call that with what became of it, on the thread that learns of it; at once if it is known."""
+
+        def tell() -> None:
+            assert self._result is not None
+            callback(self._result)
+
+        if not self._watch(tell):
+            tell()
 
     def _watch(self, callback: Callable[[], object]) -> bool:
         with self._lock:
