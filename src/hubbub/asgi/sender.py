@@ -80,7 +80,9 @@ class Sender:
         self._sending = self._loop.create_task(self._goodbye(1008, f"the backlog passed its limit ({cause})"))
 
     def dropped(self, count: int) -> None:
-        """Counted by the hub's statistics; an ASGI application has no callback for it."""
+        """Counted by the hub's statistics, too; an ASGI application has no callback for it."""
+        if self.socket.tell_dropped is not None:
+            self.socket.tell_dropped(count)
 
     def drained(self) -> None:
         """Nobody asks: an ASGI application waits for its own `send`."""

@@ -97,6 +97,8 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def dropped(self, count: int) -> None:
         """So many messages to this socket were dropped."""
+        if self.socket.tell_dropped is not None:
+            self.socket.tell_dropped(count)
 
     def drained(self) -> None:
         """The kernel has taken everything, after `outlet.tell_when_drained` said that it had not."""

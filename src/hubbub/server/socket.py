@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from enum import StrEnum
 from threading import get_ident
 from typing import Any, NamedTuple, Protocol
@@ -59,7 +59,7 @@ class Link(Protocol):
 class Socket:
     """One client. `write`, `ping` and `close` may be called from any thread; none of them raises for a closed one."""
 
-    __slots__ = ("__weakref__", "_left", "_link", "outlet", "owed", "subprotocol")
+    __slots__ = ("__weakref__", "_left", "_link", "outlet", "owed", "subprotocol", "tell_dropped")
 
     def __init__(self, link: Link, outlet: AnyOutlet) -> None:
         self._link = link
@@ -67,6 +67,7 @@ class Socket:
         self.subprotocol: str | None = None
         """The subprotocol that the handshake chose."""
         self.owed: int = 0  # pongs that the peer may send unasked-for otherwise, as answers to our pings
+        self.tell_dropped: Callable[[int], object] | None = None  # called where there is no handler for it
         self._left: tuple[Hashable, ...] = ()
 
     def __repr__(self) -> str:
