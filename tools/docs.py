@@ -21,6 +21,7 @@ from typer.main import get_command
 
 import hubbub
 import hubbub.asgi
+import hubbub.realtime
 from hubbub.cli import app
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -33,6 +34,23 @@ GROUPS = {
     "Errors": ["HubbubError", "Misuse", "Overloaded", "BrokerUnavailable", "LimitReached", "Disconnected"],
 }
 ASGI = ["WebSocketProtocol", "socket"]
+REALTIME = [
+    "Realtime",
+    "Client",
+    "Connected",
+    "Accepted",
+    "Denied",
+    "Fault",
+    "Published",
+    "Tokens",
+    "Namespace",
+    "Names",
+    "Bounds",
+    "RealtimeStatistics",
+    "NodeInfo",
+    "Error",
+    "Disconnect",
+]
 MADE = "<!-- Written by tools/docs.py from the code: change the docstrings, then run it. -->\n"
 
 
@@ -46,12 +64,18 @@ def reference() -> str:
     assert listed == set(hubbub.__all__), (
         f"not in a group of the reference, or not public: {listed ^ set(hubbub.__all__)}"
     )
-    parts = [MADE, "# Reference\n", "Everything public is in `hubbub` and `hubbub.asgi`; all else may change.\n"]
+    parts = [
+        MADE,
+        "# Reference\n",
+        "Everything public is in `hubbub`, `hubbub.asgi` and `hubbub.realtime`; all else may change.\n",
+    ]
     for group, names in GROUPS.items():
         parts.append(f"## {group}\n")
         parts += [entry("hubbub", name, getattr(hubbub, name)) for name in names]
     parts.append("## In web frameworks\n")
     parts += [entry("hubbub.asgi", name, getattr(hubbub.asgi, name)) for name in ASGI]
+    parts.append("## Real-time sessions\n")
+    parts += [entry("hubbub.realtime", name, getattr(hubbub.realtime, name)) for name in REALTIME]
     return "\n".join(parts)
 
 

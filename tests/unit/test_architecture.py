@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "hub": COMMON | {"wire", "brokers", "node"},
     "server": COMMON | {"wire", "hub"},
     "asgi": COMMON | {"wire", "hub", "server"},
-    "realtime": {"arguments", "brokers", "errors", "hub", "limits", "logs", "node", "rounds", "server", "wire"},
+    "realtime": COMMON | {"asgi", "brokers", "hub", "node", "server", "wire"},
     "load": {"errors", "logs", "wire"},
     "demo": {"", "asgi", "supervision"},
     "cli": {"", "arguments", "brokers", "errors", "asgi", "hub", "server", "native", "load", "logs", "demo"},

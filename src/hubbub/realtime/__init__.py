@@ -7,8 +7,31 @@ makes of a publication what subscribers get, with patches by `fossil.py`.
 """
 
 from hubbub.brokers import History
+from hubbub.realtime.bounds import Bounds
+from hubbub.realtime.client import Client
+from hubbub.realtime.handlers import Accepted, Connected, Denied
 from hubbub.realtime.namespaces import Names, Namespace
-from hubbub.realtime.protocol import Disconnect, Error
+from hubbub.realtime.protocol import Disconnect, Error, Fault
+from hubbub.realtime.publisher import Published
+from hubbub.realtime.realtime import Realtime
+from hubbub.realtime.statistics import NodeInfo, RealtimeStatistics
 from hubbub.realtime.tokens import Tokens
 
-__all__ = ["Disconnect", "Error", "History", "Names", "Namespace", "Tokens"]
+__all__ = [
+    "Accepted",
+    "Bounds",
+    "Client",
+    "Connected",
+    "Denied",
+    "Disconnect",
+    "Error",
+    "Fault",
+    "History",
+    "Names",
+    "Namespace",
+    "NodeInfo",
+    "Published",
+    "Realtime",
+    "RealtimeStatistics",
+    "Tokens",
+]

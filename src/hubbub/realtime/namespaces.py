@@ -6,8 +6,9 @@ Options have the names that Centrifugo gives them. What is not allowed is denied
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hubbub.arguments import shown, whole
@@ -18,6 +19,7 @@ from hubbub.realtime.protocol import Errors, Fault
 __all__ = ["Names", "Namespace", "Namespaces", "Place"]
 
 _NAME = re.compile(r"[-a-zA-Z0-9_]{2,}\Z")
+PLACES = 16_384  # channels whose place is remembered
 _MODES = ("stream", "cache")
 _FORMATS = ("", "json", "json_object", "binary")
 
@@ -167,12 +169,13 @@ class Namespaces:
                 raise Misuse(f"the namespace {name!r} is a Namespace, not {shown(namespace)}")
         self._named = {"": Namespace(), **(named or {})}
         self.names: Names = names or Names()
-
-    def place(self, channel: str) -> Place:
+        self.place: Callable[[str], Place] = lru_cache(PLACES)(self._place)
         """What a channel is.
 
         Raises: Fault: 102 if there is no such namespace, 107 if the channel may not be called that.
         """
+
+    def _place(self, channel: str) -> Place:
         names = self.names
         if len(channel.encode("utf-8", "surrogatepass")) > names.max_length:
             raise Fault(Errors.BAD_REQUEST, "a channel with a name that is too long")

@@ -166,7 +166,7 @@ def options_for(place: Place, asker: Asker, request: SubscribeRequest, grant: Gr
         recoverable=recoverable,
         cache=cache,
         recovers=recoverable and (request.recover or (cache and options.auto_cache_recover)),
-        delta=positioned and request.delta in options.allowed_delta_types,
+        delta=positioned and request.tf is None and request.delta in options.allowed_delta_types,
         filtered=request.tf is not None,
     )
 

@@ -9,7 +9,7 @@ Knows nothing of channels, sessions or sockets.
 from hubbub.realtime.protocol.codes import Disconnect, Disconnects, Error, Errors, Fault, Unsubscribe, Unsubscribes
 from hubbub.realtime.protocol.commands import Command, Request
 from hubbub.realtime.protocol.dialect import JSON, PROTOBUF, Dialect
-from hubbub.realtime.protocol.records import NOTHING
+from hubbub.realtime.protocol.records import NOTHING, raw
 from hubbub.realtime.protocol.replies import ClientInfo, Publication, Push, Reply, push, reply
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "Unsubscribe",
     "Unsubscribes",
     "push",
+    "raw",
     "reply",
 ]

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Raw, Struct
 
-__all__ = ["I32", "I64", "NOTHING", "U32", "U64", "Data", "Record", "bounded"]
+__all__ = ["I32", "I64", "NOTHING", "U32", "U64", "Data", "Record", "bounded", "raw"]
 
 I32: TypeAlias = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1), "int32"]
 I64: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1), "int64"]
@@ -21,6 +21,11 @@ Data: TypeAlias = Annotated[Raw, "bytes"]
 
 NOTHING = Raw(b"")
 """No data. (`null` is data.)"""
+
+
+def raw(data: bytes) -> Raw:
+    """Data as a field has it: empty is none, which is left out."""
+    return Raw(data) if data else NOTHING
 
 
 class Record(Struct, omit_defaults=True, kw_only=True):

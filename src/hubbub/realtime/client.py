@@ -1,0 +1,62 @@
+"""A client as a program's handlers see it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from hubbub.realtime.data import encoded
+from hubbub.realtime.forms import framed
+from hubbub.realtime.protocol import Dialect, Disconnect, Disconnects, Reply, push, raw
+from hubbub.realtime.protocol.replies import Message
+from hubbub.server import Socket
+
+__all__ = ["Client"]
+
+
+class Client:
+    """One session's client: a tab, a phone."""
+
+    __slots__ = ("dialect", "expires_at", "headers", "id", "info", "meta", "socket", "user")
+
+    def __init__(self, socket: Socket, dialect: Dialect) -> None:
+        self.socket: Socket = socket
+        self.dialect: Dialect = dialect
+        self.id: str = ""
+        """Of this connection alone; "" before it is accepted."""
+        self.user: str = ""
+        """"": anonymous."""
+        self.info: bytes = b""
+        """What others see of it, in JSON."""
+        self.meta: bytes = b""
+        """What its token says for the program alone, in JSON."""
+        self.expires_at: float | None = None
+        """When the connection ends unless it is refreshed, in seconds since 1970. None: never."""
+
+    def __repr__(self) -> str:
+        return f"<Client {self.id or 'not connected yet'} of {self.user or 'nobody'!r}>"
+
+    @property
+    def ttl(self) -> int:
+        """Seconds until it expires, 1 at least; 0: it does not."""
+        return 0 if self.expires_at is None else max(int(self.expires_at - time.time()), 1)
+
+    def send(self, data: Any) -> bool:
+        """Send it something, in no channel. Bytes are sent as they are, anything else as JSON.
+
+        Returns: False: its connection is closed, or it reads too slowly.
+        """
+        return self.tell(push(Message(data=raw(encoded(data)))))
+
+    def tell(self, *replies: Reply) -> bool:
+        """Send it these, in one frame."""
+        dialect = self.dialect
+        return self.write([dialect.encode(reply) for reply in replies])
+
+    def write(self, messages: list[bytes]) -> bool:
+        """Send it these, in one frame."""
+        return self.socket.write(framed(self.dialect, self.dialect.join(messages)))
+
+    def disconnect(self, disconnect: Disconnect = Disconnects.FORCE_DISCONNECT) -> None:
+        """End its connection."""
+        self.socket.close(disconnect.code, disconnect.reason)

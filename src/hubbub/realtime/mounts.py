@@ -1,0 +1,122 @@
+"""Where sessions come from: our own server's connections, and WebSockets of ASGI applications."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from hubbub import asgi
+from hubbub.errors import Disconnected, Reject
+from hubbub.realtime.protocol import JSON, PROTOBUF, Dialect
+from hubbub.realtime.session import Session
+from hubbub.server import Closed, Handler
+from hubbub.wire import Request
+
+if TYPE_CHECKING:
+    from hubbub.realtime.service import Service
+
+__all__ = ["Application", "SessionHandler", "allows"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+def dialect_of(query: str, subprotocols: Iterable[str]) -> tuple[Dialect, str | None]:
+    """What a client speaks, and the subprotocol to choose, if any."""
+    offers = list(subprotocols)
+    if PROTOBUF.subprotocol in offers:
+        return PROTOBUF, PROTOBUF.subprotocol
+    asked = parse_qs(query)
+    binary = "protobuf" in (*asked.get("format", ()), *asked.get("cf_protocol", ()))
+    return PROTOBUF if binary else JSON, JSON.subprotocol if JSON.subprotocol in offers else None
+
+
+def allows(origin: str | None, host: str | None, allowed: Iterable[str] | None) -> bool:
+    """Whether a page of that origin may connect. A client that is no browser has none.
+
+    Args:
+        allowed: origins such as "https://example.com", or "*"; None: that of the host alone.
+    """
+    if origin is None:
+        return True
+    parts = urlsplit(origin.lower())
+    if allowed is None:
+        return bool(parts.netloc) and parts.netloc == (host or "").lower()
+    wanted = f"{parts.scheme}://{parts.netloc}"
+    return any(one in ("*", wanted) for one in (known.lower().rstrip("/") for known in allowed))
+
+
+class SessionHandler(Handler):
+    """One of our own server's connections."""
+
+    __slots__ = ("_dialect", "_service", "_session")
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._dialect = JSON
+        self._session: Session | None = None
+
+    def handshake(self, request: Request) -> str | None:
+        headers = request.headers
+        if not allows(headers.get("origin"), headers.get("host"), self._service.allowed_origins):
+            raise Reject("this origin is not allowed", status=403)
+        self._dialect, chosen = dialect_of(request.query, request.subprotocols)
+        return chosen
+
+    def opened(self) -> None:
+        self._session = Session(self._service, self.socket, self._dialect)
+
+    def message(self, data: Any) -> Awaitable[None] | None:
+        assert self._session is not None
+        return self._session.receive(data)
+
+    def dropped(self, count: int) -> None:
+        if self._session is not None:
+            self._session.dropped(count)
+
+    def closed(self, reason: Closed) -> Awaitable[None] | None:
+        return None if self._session is None else self._session.ended()
+
+
+class Application:
+    """An ASGI application whose WebSockets are sessions; to be mounted at any path."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            body = b"This is for WebSocket connections of Centrifuge clients.\n"
+            headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+            await send(
+                {"type": "http.response.start", "status": 426, "headers": [*headers, (b"upgrade", b"websocket")]}
+            )
+            await send({"type": "http.response.body", "body": body})
+        elif scope["type"] == "websocket":
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (await receive())["type"] != "websocket.connect":
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if not allows(headers.get("origin"), headers.get("host"), self._service.allowed_origins):
+            return await send({"type": "websocket.close", "code": 1008})
+        query: bytes = scope.get("query_string", b"")
+        dialect, chosen = dialect_of(query.decode("latin-1"), scope.get("subprotocols", ()))
+        await send({"type": "websocket.accept", "subprotocol": chosen})
+        socket = asgi.socket(scope, send)
+        session = Session(self._service, socket, dialect)
+        socket.tell_dropped = session.dropped
+        try:
+            while (event := await receive())["type"] == "websocket.receive":
+                data = event.get("text")
+                waits = session.receive(event.get("bytes") or b"" if data is None else data)
+                if waits is not None:
+                    await waits
+        except Disconnected:
+            pass
+        finally:
+            if (waits := session.ended()) is not None:
+                await waits

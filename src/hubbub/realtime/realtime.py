@@ -1,0 +1,177 @@
+"""A real-time server: its options, its handlers, and what a program may do with channels, users and sessions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from hubbub.arguments import shown
+from hubbub.brokers import Broker
+from hubbub.errors import Misuse
+from hubbub.hub import Hub
+from hubbub.limits import Limits
+from hubbub.realtime.bounds import Bounds
+from hubbub.realtime.data import encoded
+from hubbub.realtime.handlers import Typed
+from hubbub.realtime.mounts import Application, SessionHandler
+from hubbub.realtime.namespaces import Names, Namespace
+from hubbub.realtime.protocol import Disconnects, Errors, Fault
+from hubbub.realtime.publisher import Publisher
+from hubbub.realtime.service import Service
+from hubbub.realtime.statistics import RealtimeStatistics
+from hubbub.realtime.tokens import Tokens
+from hubbub.realtime.users import Users
+
+__all__ = ["Realtime"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Realtime(Publisher, Users):
+    """Sessions of Centrifuge clients. It lives on the event loop that serves its first session.
+
+    Nothing is allowed that neither a namespace, a token nor a handler allows.
+
+    Args:
+        broker: what orders publications, keeps histories and presence, and joins processes: a URL or a Broker. Left
+            out, what the environment's HUBBUB_BROKER says, or else "memory:".
+        tokens: who connects. subscription_tokens: who may subscribe; left out, `tokens` as well.
+        namespaces: what channels may do, by the part of their name before the colon; "" is that of those without one.
+        names: what parts the names of channels.
+        bounds: of sessions.
+        limits: of the hub and the node.
+        insecure: everybody may do whatever exists, without a token, and nothing expires. For development.
+        anonymous: clients without a token are let in, as nobody.
+        personal: the namespace of a channel for each user, to which the server subscribes them; "" for those without
+            one. None: there are no such channels.
+        allowed_origins: of pages that may connect, such as "https://example.com", or "*". None: the server's own host.
+        name: of this node, for `info`. version: what clients are told.
+
+    Raises: Misuse: something is none of that.
+    """
+
+    def __init__(
+        self, *, broker: str | Broker | None = None, tokens: Tokens | None = None,
+        subscription_tokens: Tokens | None = None, namespaces: Mapping[str, Namespace] | None = None,
+        names: Names | None = None, bounds: Bounds | None = None, limits: Limits | None = None, insecure: bool = False,
+        anonymous: bool = False, personal: str | None = None, allowed_origins: Sequence[str] | None = None,
+        name: str = "", version: str = "hubbub",
+    ) -> None:  # fmt: skip
+        if isinstance(allowed_origins, str):
+            raise Misuse(f"allowed_origins is a list of origins, not {shown(allowed_origins)}")
+        self._service = Service(
+            broker=broker, tokens=tokens, subscription_tokens=subscription_tokens, namespaces=namespaces, names=names,
+            bounds=bounds, limits=limits, insecure=insecure, anonymous=anonymous, personal=personal,
+            allowed_origins=allowed_origins, name=name, version=version,
+        )  # fmt: skip
+        self.hub: Hub = self._service.hub
+        """Of its sessions alone; a server is started with it."""
+
+    def __repr__(self) -> str:
+        return f"<Realtime: {len(self._service.sessions)} sessions, {len(self._service.channels)} channels>"
+
+    # What a program decides
+
+    def on_connect(self, handler: F) -> F:
+        """Decorate what decides who a client is: `handler(client, data)`, data as bytes.
+
+        It returns a Connected, or None to leave it to the token; or raises Denied.
+        """
+        self._service.handlers.connect = handler
+        return handler
+
+    def on_disconnect(self, handler: F) -> F:
+        """Decorate what is told of each client that was connected and is gone: `handler(client)`."""
+        self._service.handlers.disconnect = handler
+        return handler
+
+    def on_subscribe(self, pattern: str) -> Callable[[F], F]:
+        """Decorate what decides who may subscribe to channels such as "chat:*": `handler(client, channel)`.
+
+        It returns None or an Accepted to allow it, or raises Denied. Private channels, those with a token, and those
+        that are limited to users never ask it.
+        """
+        return self._adding(self._service.handlers.subscribe.add, pattern, lambda handler: handler)
+
+    def on_publish(self, pattern: str) -> Callable[[F], F]:
+        """Decorate what decides what clients publish: `handler(client, channel, data)`.
+
+        Data is decoded into what the parameter is annotated with, and refused if it does not fit. What it returns is
+        published instead; None: what the client sent. Or it raises Denied.
+        """
+        return self._adding(self._service.handlers.publish.add, pattern, Typed)
+
+    def on_presence(self, pattern: str) -> Callable[[F], F]:
+        """Decorate what is told of this node's clients that come and go: `handler(client, channel, joined)`."""
+        return self._adding(self._service.handlers.presence.add, pattern, lambda handler: handler)
+
+    def on_message(self, handler: F) -> F:
+        """Decorate what takes messages that clients `send` in no channel: `handler(client, data)`, see `on_publish`."""
+        self._service.handlers.message = Typed(handler)
+        return handler
+
+    def rpc(self, method: str) -> Callable[[F], F]:
+        """Decorate what returns the answer to calls of that name: `handler(client, data)`, see `on_publish`."""
+
+        def decorate(handler: F) -> F:
+            self._service.handlers.rpcs[method] = Typed(handler)
+            return handler
+
+        return decorate
+
+    @staticmethod
+    def _adding(add: Callable[[str, Any], None], pattern: str, made: Callable[[Any], Any]) -> Callable[[F], F]:
+        def decorate(handler: F) -> F:
+            if not callable(handler):
+                raise Misuse(f'use it as @rt.on_...("chat:*") above a function, not {shown(handler)}')
+            add(pattern, made(handler))
+            return handler
+
+        return decorate
+
+    async def call(self, method: str, data: Any = None) -> Any:
+        """Answer a call as if a client had made it, without one: handlers get None for it.
+
+        Raises: Fault: 108 or 104: there is no such method; 107: data of another type. Denied.
+        """
+        handlers = self._service.handlers.rpcs
+        if method not in handlers:
+            raise Fault(Errors.METHOD_NOT_FOUND if handlers else Errors.NOT_AVAILABLE)
+        handler = handlers[method]
+        result = handler.run(None, handler.data(encoded(data)))
+        return await result if inspect.isawaitable(result) else result
+
+    # Where it is served
+
+    def handler(self) -> SessionHandler:
+        """For our own server: `hubbub.run(rt.handler, hub=rt.hub)`."""
+        return SessionHandler(self._service)
+
+    def asgi(self) -> Application:
+        """For a framework: an ASGI application to be mounted, such as `app.mount("/connection", rt.asgi())`.
+
+        At full speed on uvicorn with hubbub for WebSockets, and right on any ASGI server.
+        """
+        return Application(self._service)
+
+    async def close(self) -> None:
+        """Let everybody go, and end what this node does at the broker."""
+        for session in list(self._service.sessions.values()):
+            session.end(Disconnects.SHUTDOWN)
+        await self._service.close()
+
+    def statistics(self) -> RealtimeStatistics:
+        """A frozen snapshot of this node."""
+        return RealtimeStatistics(
+            sessions=len(self._service.sessions),
+            users=len(self._service.users),
+            subscriptions=sum(len(channel.members) for channel in self._service.channels),
+            channels=len(self._service.channels),
+            received=self._service.counts.received,
+            sent=self._service.counts.sent,
+            errors=dict(self._service.counts.errors),
+            disconnects=dict(self._service.counts.disconnects),
+            hub=self.hub.statistics(),
+            broker=self._service.node.statistics(self._service.channels.refused),
+        )

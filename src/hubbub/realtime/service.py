@@ -1,0 +1,217 @@
+"""One node of a real-time server: what its sessions share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from hubbub.brokers import Broker, Position, broker_for
+from hubbub.brokers import Published as Appended
+from hubbub.errors import HubbubError
+from hubbub.hub import Hub
+from hubbub.limits import Limits
+from hubbub.logs import PeerLog
+from hubbub.node import Node, Ticket
+from hubbub.realtime import acts
+from hubbub.realtime.bodies import Event, Info, Joined, Left, Sent, beside, body_of, event_of, name_of, publication_of
+from hubbub.realtime.bounds import Bounds
+from hubbub.realtime.channel import Channel, Subscription
+from hubbub.realtime.channels import Channels
+from hubbub.realtime.forms import Forms
+from hubbub.realtime.handlers import Handlers
+from hubbub.realtime.namespaces import Names, Namespace, Namespaces, Place
+from hubbub.realtime.present import Present
+from hubbub.realtime.protocol import Errors, Fault, Publication
+from hubbub.realtime.protocol.replies import HistoryResult
+from hubbub.realtime.session import Session
+from hubbub.realtime.statistics import Counts
+from hubbub.realtime.tokens import Tokens
+from hubbub.server.sweep import Sweep
+from hubbub.supervision import supervise
+
+__all__ = ["Service"]
+
+
+class Service:
+    """Made by `Realtime`, which says what its arguments are."""
+
+    def __init__(
+        self, *, broker: str | Broker | None, tokens: Tokens | None, subscription_tokens: Tokens | None,
+        namespaces: Mapping[str, Namespace] | None, names: Names | None, bounds: Bounds | None, limits: Limits | None,
+        insecure: bool, anonymous: bool, personal: str | None, allowed_origins: Sequence[str] | None, name: str,
+        version: str,
+    ) -> None:  # fmt: skip
+        broker = os.environ.get("HUBBUB_BROKER") or "memory:" if broker is None else broker
+        first = broker_for(broker)  # refused now, if ever
+        brokers = iter([first])
+        self.tokens: Tokens | None = tokens
+        self.subscription_tokens: Tokens | None = subscription_tokens or tokens
+        self.namespaces: Namespaces = Namespaces(namespaces, names)
+        self.bounds: Bounds = bounds or Bounds()
+        self.insecure: bool = insecure
+        self.anonymous: bool = anonymous
+        self.personal: str | None = personal
+        self.allowed_origins: Sequence[str] | None = allowed_origins
+        self.name: str = name or f"{os.uname().nodename}_{os.getpid()}"
+        self.version: str = version
+        self.started: float = time.monotonic()
+        limits = limits or Limits()
+        self.log: PeerLog = PeerLog(limits.max_log_rate)
+        self.hub: Hub = Hub(overflow="drop-newest", limits=limits, broker="")
+        self.handlers: Handlers = Handlers()
+        self.counts: Counts = Counts()
+        self.channels: Channels = Channels(
+            self.hub, self.log, int(self.bounds.max_publications), self._insufficient,
+            lambda question, content: acts.answer(self, question, content),
+        )  # fmt: skip
+        self.node: Node = Node(lambda: next(brokers, None) or broker_for(broker), self.channels, limits, self._keeps)
+        self.channels.node = self.node
+        self.forms: Forms = Forms(self.hub)
+        self.present: Present = Present(self.node, self.log)
+        self.sessions: dict[str, Session] = {}
+        self.users: dict[str, set[Session]] = {}
+        tick = min(1.0, self.bounds.pong_timeout / 8, self.bounds.connect_timeout / 8)
+        self.sweep: Sweep = Sweep(tick, time.monotonic)
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        await asyncio.to_thread(self.node.close)
+
+    # Sessions
+
+    def begin(self, session: Session) -> None:
+        """It is here, and has to connect in time."""
+        if self._sweeping is None or self._sweeping.done():
+            loop = asyncio.get_running_loop()
+            self.sweep.now = time.monotonic()
+            self._sweeping = loop.create_task(supervise("the sessions' sweep", self.sweep.run), name="hubbub sweep")
+        self.sweep.at(session, time.monotonic() + self.bounds.connect_timeout)
+
+    def is_full(self, user: str) -> bool:
+        most = self.bounds.max_sessions_per_user
+        return bool(most and user) and len(self.users.get(user, ())) >= most
+
+    def admit(self, session: Session) -> None:
+        self.sessions[session.id] = session
+        self.users.setdefault(session.user, set()).add(session)
+
+    def forget(self, session: Session) -> None:
+        self.sweep.remove(session)
+        self.sessions.pop(session.id, None)
+        mine = self.users.get(session.user)
+        if mine is not None:
+            mine.discard(session)
+            if not mine:
+                del self.users[session.user]
+
+    def enter(self, session: Session, subscription: Subscription) -> None:
+        """A session is subscribed from here on."""
+        channel, options = subscription.channel, subscription.options
+        session.subs[channel.name] = subscription
+        channel.members[session] = subscription
+        self.forms.join(session, subscription)
+        if options.presence:
+            self.present.put(channel.names, session.user, session.id, session.info, subscription.info)
+        self._tell_presence(session, subscription, joined=True)
+        if subscription.expires_at is not None:
+            session.look_again()
+
+    def leave(self, session: Session, subscription: Subscription) -> None:
+        """It is no more."""
+        channel = subscription.channel
+        channel.members.pop(session, None)
+        self.forms.leave(session, subscription)
+        if subscription.options.presence:
+            self.present.drop(channel.names, session.id)
+        self._tell_presence(session, subscription, joined=False)
+        self.channels.let_go(channel)
+
+    def _tell_presence(self, session: Session, subscription: Subscription, joined: bool) -> None:
+        channel = subscription.channel
+        if subscription.options.emits_join_leave:
+            info: Info = (session.user, session.id, session.info, subscription.info)
+            self.tell_beside(channel.name, (Joined if joined else Left)(info=info))
+        handler = self.handlers.presence.find(channel.name)
+        if handler is not None:
+            try:
+                handler(session, channel.name, joined)
+            except Exception as error:
+                self.log.failure("a presence handler raised", error)
+
+    def _insufficient(self, channel: Channel) -> None:
+        for session, subscription in list(channel.members.items()):
+            session.lack(subscription)
+
+    def _keeps(self, name: bytes) -> bool:
+        channel = self.channels.known(name)
+        return channel is not None and name == channel.names and channel.keeps
+
+    # Publications
+
+    def put(
+        self, place: Place, body: bytes, ticket: Ticket, key: str, version: int, version_epoch: str, history: bool,
+        timeout: float = 0.0,
+    ) -> bytes:  # fmt: skip
+        """Give it to the broker. Returns its id. Raises: Overloaded, BrokerUnavailable."""
+        kept = place.options.history
+        name = name_of(place.channel)
+        if kept is not None and not history:
+            name, kept = beside(place.channel), None
+        return self.node.publish(
+            name, body, history=kept, key=key, version=version, version_epoch=version_epoch, ticket=ticket,
+            timeout=timeout,
+        )  # fmt: skip
+
+    def publish_for(
+        self, place: Place, data: bytes, info: Info, delta: bool, done: Callable[[Exception | None], object]
+    ) -> None:
+        """Publish what a client has sent, and say when this node's sessions have it. Raises: as of `publish`."""
+        ticket = Ticket()
+        self.put(place, body_of(Sent(data, info, {}, delta)), ticket, "", 0, "", True)
+
+        def tell(result: Appended | Exception) -> None:
+            if isinstance(result, Exception):
+                done(result)
+                return
+            channel = self.channels.find(place.channel)
+            if channel is None:
+                done(None)
+            else:
+                channel.when(Position(result.offset, result.epoch), lambda: done(None))
+
+        ticket.then(tell)
+
+    def tell_beside(self, channel: str, event: Event) -> None:
+        """What has no offset, and is not kept: it may be lost where everything else is lost as well."""
+        with suppress(HubbubError):  # counted by the node
+            self.node.publish(beside(channel), body_of(event))
+
+    async def read_history(
+        self, place: Place, limit: int, since: tuple[int, str] | None, reverse: bool, most: int | None
+    ) -> HistoryResult:
+        """Of one channel. `most`: publications at the most, whatever the limit."""
+        wanted = limit if limit >= 0 else None
+        if most is not None:
+            wanted = most if wanted is None else min(wanted, most)
+        position = None if since is None else Position(*since)
+        page = await self.channels.page(name_of(place.channel), position, wanted, reverse)
+        if position is not None and position.epoch and position.epoch != page.top.epoch:
+            raise Fault(Errors.UNRECOVERABLE_POSITION)
+        if position is not None and not position.epoch:
+            position = position._replace(epoch=page.top.epoch)
+            page = await self.channels.page(name_of(place.channel), position, wanted, reverse)
+        publications: list[Publication] = []
+        for found in page.publications if wanted != 0 else ():
+            try:
+                event = event_of(found.body)
+            except ValueError:
+                continue
+            if isinstance(event, Sent) and (position is None or reverse or found.offset > position.offset):
+                publications.append(publication_of(event, found.offset))
+        return HistoryResult(publications=publications, epoch=page.top.epoch, offset=page.top.offset)

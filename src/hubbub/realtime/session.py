@@ -1,0 +1,409 @@
+"""One client's session: its commands, one after the other, and its life from the upgrade to the end."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from msgspec import Raw
+
+from hubbub.errors import BrokerUnavailable, Overloaded
+from hubbub.realtime import subscribing
+from hubbub.realtime.bodies import name_of
+from hubbub.realtime.channel import Subscription
+from hubbub.realtime.client import Client
+from hubbub.realtime.conversation import Asked, Conversation, State, judge
+from hubbub.realtime.eager import begun, in_task
+from hubbub.realtime.handlers import Denied, Typed
+from hubbub.realtime.permissions import Asker, Way, judge_data, publishing, reading_history, reading_presence
+from hubbub.realtime.protocol import (
+    Dialect,
+    Disconnect,
+    Disconnects,
+    Error,
+    Errors,
+    Fault,
+    Reply,
+    Unsubscribe,
+    Unsubscribes,
+    push,
+    raw,
+    reply,
+)
+from hubbub.realtime.protocol import commands as c
+from hubbub.realtime.protocol import replies as r
+from hubbub.server import Socket
+
+if TYPE_CHECKING:
+    from hubbub.realtime.service import Service
+
+__all__ = ["Session"]
+
+
+class Session(Client):
+    """Made at the upgrade. `receive` gets the client's frames, `ended` its end."""
+
+    __slots__ = ("_conversation", "_out", "_pinged", "_service", "_since", "due", "subs")
+
+    def __init__(self, service: Service, socket: Socket, dialect: Dialect) -> None:
+        super().__init__(socket, dialect)
+        self._service: Service = service
+        self._conversation = Conversation(dialect)
+        self._out: list[bytes] | None = None  # what is to leave in one frame, while a frame is being handled
+        self._since: float = service.sweep.now
+        self._pinged: float = 0.0  # when, if the pong is missing
+        self.subs: dict[str, Subscription] = {}
+        self.due: int = 0
+        service.begin(self)
+
+    # What comes
+
+    def receive(self, data: str | bytes) -> Awaitable[None] | None:
+        """A frame came. Returns what is to be awaited, in a task, before the next one is given; None: nothing."""
+        size = len(data)
+        if size > self._service.bounds.max_command:
+            self.socket.close(1009)
+            return None
+        self._service.counts.received += 1
+        return begun(self._take(self._conversation.requests(data)))
+
+    async def _take(self, requests: Iterator[Asked]) -> None:
+        self._out = []
+        try:
+            for asked in requests:
+                await self._answer(asked)
+                if not self._conversation.hears:
+                    break
+        except Fault as fault:
+            self.end(cast("Disconnect", fault.verdict), fault.detail)
+        finally:
+            self.flush()
+            self._out = None
+
+    def say(self, message: Reply) -> None:
+        """Tell the client, in one frame with what else is said at this moment."""
+        encoded = self.dialect.encode(message)
+        if self._out is None:
+            self.write([encoded])
+        else:
+            self._out.append(encoded)
+
+    def flush(self) -> None:
+        """Let leave what was said: before something is waited for, or broadcast to it."""
+        if self._out:
+            out, self._out = self._out, []
+            if not self.write(out) and self.socket.is_open:
+                self.end(Disconnects.SLOW)
+
+    def write(self, messages: list[bytes]) -> bool:
+        self._service.counts.sent += len(messages)
+        return super().write(messages)
+
+    async def _answer(self, asked: Asked) -> None:
+        """Answer one command. Raises: Fault: a Disconnect."""
+        request = asked.request
+        try:
+            judge(request)
+            result = await self._COMMANDS[type(request)](self, asked.id, cast("Any", request))
+        except Fault as fault:
+            if isinstance(fault.verdict, Disconnect):
+                raise
+            self._refuse(asked.id, fault.verdict, request)
+        except Denied as denied:
+            self._refuse(asked.id, denied.error, request)
+        except (BrokerUnavailable, Overloaded) as error:
+            self._service.log.write(30, "a command could not be carried out: %s", error)
+            self._refuse(asked.id, Errors.INTERNAL, request)
+        except Exception as error:
+            self._service.log.failure("a command failed", error)
+            self._refuse(asked.id, Errors.INTERNAL, request)
+        else:
+            if result is not None:
+                self.say(reply(asked.id, result))
+
+    def _refuse(self, id: int, error: Error, request: c.Request) -> None:
+        self._service.counts.errors[error.code] += 1
+        if id:
+            self.say(reply(id, error))
+        if isinstance(request, c.ConnectRequest) and self._conversation.state is State.CONNECTING:
+            self._conversation.refused()
+
+    async def ask(self, handler: Callable[..., Any], *arguments: Any) -> Any:
+        """What the program's handler answers. Raises: Denied, Fault, and whatever it raises."""
+        if inspect.iscoroutinefunction(handler):
+            self.flush()
+            await in_task()
+        result = handler(*arguments)
+        return await result if inspect.isawaitable(result) else result
+
+    # Commands
+
+    async def _connect(self, id: int, request: c.ConnectRequest) -> None:
+        service = self._service
+        who = await subscribing.who(self, service, request)
+        self.user, self.info, self.meta, self.expires_at = who.user, who.info, who.meta, who.expires_at
+        if service.is_full(self.user):
+            raise Fault(Disconnects.CONNECTION_LIMIT)
+        self.id = str(uuid.uuid4())
+        wanted = await subscribing.server_side(self, service, who.subs, request.subs)
+        try:
+            if not self._conversation.hears or not self.socket.is_open:
+                return
+            results = {wish.channel.name: wish.enter(service) for wish in wanted}
+            self._conversation.accepted()
+            service.admit(self)
+            self.say(
+                reply(id, r.ConnectResult(
+                    client=self.id, version=service.version, expires=bool(self.ttl), ttl=self.ttl, data=raw(who.data),
+                    subs=results, ping=max(int(service.bounds.ping), 1), pong=True,
+                ))
+            )  # fmt: skip
+            self.flush()
+            self._schedule_ping(service.sweep.now, random.uniform(0.5, 1.0))  # noqa: S311
+            for wish in wanted:
+                wish.commit(service)
+        finally:
+            for wish in wanted:
+                wish.release(service)
+
+    async def _subscribe(self, id: int, request: c.SubscribeRequest) -> None:
+        service = self._service
+        wish = await subscribing.wished(self, service, request)
+        try:
+            if request.channel in self.subs:
+                raise Fault(Errors.ALREADY_SUBSCRIBED)
+            if not self.socket.is_open:
+                return
+            result = wish.enter(service)
+            if result.was_recovering and not result.recovered and request.flag & 2:
+                raise Fault(Errors.UNRECOVERABLE_POSITION)
+            self.say(reply(id, result))
+            self.flush()
+            wish.commit(service)
+        finally:
+            wish.release(service)
+
+    async def _unsubscribe(self, id: int, request: c.UnsubscribeRequest) -> r.UnsubscribeResult:
+        self.leave(request.channel)
+        return r.UnsubscribeResult()
+
+    async def _publish(self, id: int, request: c.PublishRequest) -> None:
+        service, channel = self._service, request.channel
+        place = service.namespaces.place(channel)
+        handler: Typed | None = service.handlers.publish.find(channel)
+        way = publishing(place, self.asker(channel), handled=handler is not None)
+        data = bytes(request.data)
+        judge_data(place, data)
+        if way is Way.HANDLER and handler is not None:
+            changed = await self.ask(handler.run, self, channel, handler.data(data))
+            data = data if changed is None else handler.encoded(changed)
+        sub = self.subs.get(channel)
+        info = (self.user, self.id, self.info, b"" if sub is None else sub.info)
+
+        def published(error: Exception | None) -> None:
+            if error is None:
+                self.say(reply(id, r.PublishResult()))
+            else:
+                self._refuse(id, Errors.INTERNAL, request)
+
+        service.publish_for(place, data, info, place.options.delta_publish, published)
+
+    async def _presence(self, id: int, request: c.PresenceRequest) -> r.PresenceResult:
+        place = self._service.namespaces.place(request.channel)
+        reading_presence(place, self.asker(request.channel))
+        self.flush()
+        return r.PresenceResult(
+            presence=dict(
+                await self._service.present.of(name_of(request.channel), int(self._service.bounds.max_presence))
+            )
+        )
+
+    async def _presence_stats(self, id: int, request: c.PresenceStatsRequest) -> r.PresenceStatsResult:
+        place = self._service.namespaces.place(request.channel)
+        reading_presence(place, self.asker(request.channel))
+        self.flush()
+        clients, users = await self._service.present.counts(name_of(request.channel))
+        return r.PresenceStatsResult(num_clients=clients, num_users=users)
+
+    async def _history(self, id: int, request: c.HistoryRequest) -> r.HistoryResult:
+        place = self._service.namespaces.place(request.channel)
+        reading_history(place, self.asker(request.channel))
+        self.flush()
+        since = request.since
+        return await self._service.read_history(
+            place, request.limit, None if since is None else (since.offset, since.epoch), request.reverse,
+            self._service.bounds.max_publications,
+        )  # fmt: skip
+
+    async def _rpc(self, id: int, request: c.RpcRequest) -> r.RpcResult:
+        handlers = self._service.handlers.rpcs
+        if not handlers:
+            raise Fault(Errors.NOT_AVAILABLE, "there is no rpc")
+        handler = handlers.get(request.method)
+        if handler is None:
+            raise Fault(Errors.METHOD_NOT_FOUND)
+        return r.RpcResult(
+            data=raw(handler.encoded(await self.ask(handler.run, self, handler.data(_some(request.data)))))
+        )
+
+    async def _send(self, id: int, request: c.SendRequest) -> None:
+        handler = self._service.handlers.message
+        if handler is None:
+            raise Fault(Disconnects.NOT_AVAILABLE, "nobody takes messages")
+        await self.ask(handler.run, self, handler.data(_some(request.data)))
+
+    async def _refresh(self, id: int, request: c.RefreshRequest) -> r.RefreshResult:
+        service = self._service
+        if service.tokens is None:
+            raise Fault(Disconnects.BAD_REQUEST, "a refresh where there are no tokens")
+        token = service.tokens.refreshed_connection(request.token, self.user)
+        self.expires_at, self.meta = token.expires_at, token.meta or self.meta
+        self.look_again()
+        return r.RefreshResult(expires=bool(self.ttl), ttl=self.ttl)
+
+    async def _sub_refresh(self, id: int, request: c.SubRefreshRequest) -> r.SubRefreshResult:
+        tokens = self._service.subscription_tokens
+        if tokens is None:
+            raise Fault(Disconnects.BAD_REQUEST, "a refresh where there are no tokens")
+        token = tokens.refreshed_subscription(request.token, channel=request.channel, user=self.user, client=self.id)
+        sub = self.subs.get(token.channel)
+        if sub is None:
+            raise Fault(Errors.PERMISSION_DENIED, "a refresh of a channel that is not subscribed to")
+        sub.expires_at = token.expires_at
+        self.look_again()
+        ttl = subscribing.ttl_of(sub.expires_at)
+        return r.SubRefreshResult(expires=bool(ttl), ttl=ttl)
+
+    _COMMANDS: ClassVar[dict[type[Any], Callable[[Session, int, Any], Coroutine[Any, Any, Any]]]] = {
+        c.ConnectRequest: _connect,
+        c.SubscribeRequest: _subscribe,
+        c.UnsubscribeRequest: _unsubscribe,
+        c.PublishRequest: _publish,
+        c.PresenceRequest: _presence,
+        c.PresenceStatsRequest: _presence_stats,
+        c.HistoryRequest: _history,
+        c.RpcRequest: _rpc,
+        c.SendRequest: _send,
+        c.RefreshRequest: _refresh,
+        c.SubRefreshRequest: _sub_refresh,
+    }
+
+    def asker(self, channel: str) -> Asker:
+        return Asker(self.user, channel in self.subs, self._service.insecure)
+
+    # Subscriptions that end
+
+    def leave(self, name: str, told: Unsubscribe | None = None) -> bool:
+        """End a subscription, and tell the client why, if it did not ask for that. Returns whether there was one."""
+        sub = self.subs.pop(name, None)
+        if sub is None:
+            return False
+        self._service.leave(self, sub)
+        if told is not None:
+            self.say(push(told, name))
+        return True
+
+    def lack(self, sub: Subscription) -> None:
+        """Something is missing in that channel, and the client's library can see to it."""
+        if not sub.options.positioned:
+            return
+        if sub.server_side:
+            self.end(Disconnects.INSUFFICIENT_STATE)
+        else:
+            self.leave(sub.channel.name, Unsubscribes.INSUFFICIENT_STATE)
+
+    def dropped(self, count: int) -> None:
+        """The client reads too slowly, and has not been given some of what was broadcast to it."""
+        positioned = [sub for sub in self.subs.values() if sub.options.positioned]
+        if len(positioned) < len(self.subs):
+            return self.end(Disconnects.SLOW)
+        for sub in positioned:
+            self.lack(sub)
+
+    # Life
+
+    def end(self, disconnect: Disconnect, detail: str = "") -> None:
+        """End the connection."""
+        if self._conversation.state is State.ENDED and not self.socket.is_open:
+            return
+        self._conversation.end()
+        self._service.counts.disconnects[disconnect.code] += 1
+        if detail:
+            self._service.log.write(20, "a client is disconnected with %s: %s", disconnect.code, detail)
+        self.flush()
+        self.disconnect(disconnect)
+
+    def ended(self) -> Awaitable[None] | None:
+        """The connection is over."""
+        self._conversation.end()
+        for name in list(self.subs):
+            self.leave(name)
+        self._service.forget(self)
+        handler = self._service.handlers.disconnect
+        if handler is None or not self.id:
+            return None
+        result = handler(self)
+        return result if inspect.isawaitable(result) else None
+
+    def check(self, now: float) -> float | None:
+        """Do what is due, and say when to look again; as the sweep asks, once in a while."""
+        bounds = self._service.bounds
+        if self._conversation.state is State.ENDED:
+            return None
+        if not self.id or self._conversation.state is not State.CONNECTED:
+            if now - self._since >= bounds.connect_timeout:
+                self.end(Disconnects.STALE)
+                return None
+            return self._since + bounds.connect_timeout
+        if self._pinged:
+            if self._conversation.owes_pong:
+                self.end(Disconnects.NO_PONG)
+                return None
+            self._pinged = 0.0
+        if self._expire(time.time()):
+            return None
+        if now >= self._since:
+            if self.write([self.dialect.ping]):
+                self._conversation.pinged()
+                self._pinged = now
+            self._since = now + bounds.ping
+            return min(now + bounds.pong_timeout, self._next(now))
+        return self._next(now)
+
+    def _schedule_ping(self, now: float, part: float) -> None:
+        self._since = now + self._service.bounds.ping * part  # from here on: when the next ping is due
+        self.look_again()
+
+    def look_again(self) -> None:
+        self._service.sweep.at(self, self._next(self._service.sweep.now))
+
+    def _next(self, now: float) -> float:
+        """When something is due."""
+        ends = [end for end in (self.expires_at, *(sub.expires_at for sub in self.subs.values())) if end is not None]
+        if not ends or self._service.insecure:
+            return self._since
+        return min(self._since, now + max(min(ends) + self._service.bounds.expired_grace - time.time(), 0.0))
+
+    def _expire(self, clock: float) -> bool:
+        """End what has expired. Returns whether that is the connection."""
+        grace = self._service.bounds.expired_grace
+        if self._service.insecure:
+            return False
+        if self.expires_at is not None and clock >= self.expires_at + grace:
+            self.end(Disconnects.EXPIRED)
+            return True
+        for name, sub in list(self.subs.items()):
+            if sub.expires_at is not None and clock >= sub.expires_at + grace:
+                if sub.server_side:
+                    self.end(Disconnects.SUBSCRIPTION_EXPIRED)
+                    return True
+                self.leave(name, Unsubscribes.EXPIRED)
+        return False
+
+
+def _some(data: Raw) -> bytes:
+    return bytes(data) or b"null"

@@ -1,0 +1,61 @@
+"""Counts of a real-time server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hubbub.hub import Statistics
+from hubbub.node import BrokerStatistics
+
+__all__ = ["Counts", "NodeInfo", "RealtimeStatistics"]
+
+
+class Counts:
+    """What a node counts as it goes."""
+
+    __slots__ = ("disconnects", "errors", "received", "sent")
+
+    def __init__(self) -> None:
+        self.received: int = 0
+        self.sent: int = 0
+        self.errors: Counter[int] = Counter()
+        self.disconnects: Counter[int] = Counter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeStatistics:
+    """One node at one moment."""
+
+    sessions: int
+    users: int
+    """Different ones; the anonymous are one."""
+    subscriptions: int
+    channels: int
+    """With sessions of this node."""
+    received: int
+    """Frames of clients."""
+    sent: int
+    """Replies and pushes to single clients; what is published is in `hub`."""
+    errors: Mapping[int, int]
+    """Error replies, by code."""
+    disconnects: Mapping[int, int]
+    """Ends of connections by this server, by code."""
+    hub: Statistics
+    broker: BrokerStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInfo:
+    """One node of all."""
+
+    uid: str
+    name: str
+    version: str
+    num_clients: int
+    num_users: int
+    num_subs: int
+    num_channels: int
+    uptime: int
+    """Seconds."""

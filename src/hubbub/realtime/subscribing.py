@@ -1,0 +1,246 @@
+"""How clients come in: who they are, what they may subscribe to, and what they missed there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from hubbub.brokers import Position
+from hubbub.realtime.bodies import event_of, publication_of
+from hubbub.realtime.channel import Channel, Kept, Subscription
+from hubbub.realtime.data import encoded
+from hubbub.realtime.filters import filter_for
+from hubbub.realtime.handlers import Accepted, Connected
+from hubbub.realtime.namespaces import Place
+from hubbub.realtime.permissions import Options, Way, options_for, subscribing
+from hubbub.realtime.protocol import Disconnects, Errors, Fault, Publication, raw
+from hubbub.realtime.protocol.commands import ConnectRequest, SubscribeRequest
+from hubbub.realtime.protocol.replies import SubscribeResult
+from hubbub.realtime.publications import full, recovered
+from hubbub.realtime.tokens import Grant
+
+if TYPE_CHECKING:
+    from hubbub.realtime.service import Service
+    from hubbub.realtime.session import Session
+
+__all__ = ["Who", "Wish", "server_side", "ttl_of", "who", "wished"]
+
+
+class Who(NamedTuple):
+    """Who a client is, by its token or the program."""
+
+    user: str = ""
+    info: bytes = b""
+    meta: bytes = b""
+    data: bytes = b""
+    expires_at: float | None = None
+    subs: Mapping[str, tuple[Grant, float | None]] = {}
+    """What the server subscribes it to, and until when."""
+
+
+def ttl_of(expires_at: float | None) -> int:
+    """Seconds, 1 at least; 0: it does not expire."""
+    return 0 if expires_at is None else max(int(expires_at - time.time()), 1)
+
+
+async def who(session: Session, service: Service, request: ConnectRequest) -> Who:
+    """Who connects.
+
+    Raises: Fault: they may not. Denied: the program says so.
+    """
+    known: Who | None = None
+    if request.token and (service.tokens is not None or not service.insecure):
+        if service.tokens is None:
+            raise Fault(Disconnects.INVALID_TOKEN, "a token where there are none")
+        token = service.tokens.connection(request.token)
+        subs = {channel: (grant, None) for channel, grant in token.subs.items()}
+        known = Who(token.user, token.info, token.meta, b"", token.expires_at, subs)
+        session.user, session.info, session.meta = known[:3]
+    handler = service.handlers.connect
+    if handler is not None:
+        said = await session.ask(handler, session, bytes(request.data))
+        if isinstance(said, Connected):
+            known = _of_program(said)
+    if known is None:
+        if not (service.anonymous or service.insecure):
+            raise Fault(Disconnects.BAD_REQUEST, "no token")
+        known = Who()
+    if service.insecure:
+        known = known._replace(expires_at=None)
+    if service.personal is not None and known.user:
+        channel = service.namespaces.personal(known.user, service.personal)
+        known = known._replace(subs={channel: (Grant(), None), **known.subs})
+    return known
+
+
+def _of_program(said: Connected) -> Who:
+    subs = {channel: (_grant(accepted), accepted.expire_at) for channel, accepted in said.channels.items()}
+    return Who(said.user, encoded(said.info), encoded(said.meta), encoded(said.data), said.expire_at, subs)
+
+
+def _grant(accepted: Accepted) -> Grant:
+    return Grant(info=encoded(accepted.info), data=encoded(accepted.data), override=accepted.override)
+
+
+class Wish:
+    """A subscription that is coming about.
+
+    `prepare` waits for what it needs. Then, without a wait in between, `enter` says what the client gets, and `commit`
+    makes it a member: what was handed out before is in the reply, what comes after is behind it.
+    """
+
+    def __init__(
+        self, session: Session, service: Service, place: Place, options: Options, grant: Grant,
+        request: SubscribeRequest, expires_at: float | None, server_side: bool,
+    ) -> None:  # fmt: skip
+        self._session = session
+        self._options = options
+        self._grant = grant
+        self._since = Position(request.offset, request.epoch)
+        self._asked = request.recover
+        self._known = False
+        self._latest: Publication | None = None
+        self.channel: Channel = service.channels.hold(place)
+        self._subscription = Subscription(self.channel, options, grant.info, expires_at, server_side)
+        if request.tf is not None and options.filtered:
+            self._subscription.filter = repr(request.tf), filter_for(request.tf)
+
+    async def prepare(self, service: Service) -> None:
+        """Raises: BrokerUnavailable."""
+        channel, options = self.channel, self._options
+        await service.channels.ready(channel, options.positioned)
+        if not options.recovers:
+            return
+        if options.cache:
+            page = await service.channels.page(channel.names, None, 1, reverse=True)
+            if page.publications:
+                latest = page.publications[0]
+                self._latest = publication_of(event_of(latest.body), latest.offset, latest.epoch)  # type: ignore[arg-type]
+        else:
+            self._known = await service.channels.recover(channel, self._since)
+        await service.channels.ready(channel, options.positioned)
+
+    def enter(self, service: Service) -> SubscribeResult:
+        """What the client is told. Raises: Fault: the channel has just lost something; it may try again."""
+        channel, options, sub = self.channel, self._options, self._subscription
+        ttl = 0 if service.insecure else ttl_of(sub.expires_at)
+        result = SubscribeResult(
+            expires=bool(ttl), ttl=ttl, data=raw(self._grant.data), positioned=options.positioned,
+            recoverable=options.recoverable, delta=options.delta,
+        )  # fmt: skip
+        if not options.positioned:
+            return result
+        top = channel.top
+        if top is None:
+            raise Fault(Errors.INTERNAL, "the channel has lost something")
+        result.offset, result.epoch = top
+        if options.recovers:
+            result.was_recovering = True
+            if options.cache:
+                self._from_cache(result)
+            else:
+                self._from_stream(result, service.bounds.max_publications)
+        return result
+
+    def _from_stream(self, result: SubscribeResult, most: int) -> None:
+        since, epoch = self._since, result.epoch
+        found = self.channel.since(since.offset, most) if self._known and since.epoch in ("", epoch) else None
+        if found is None:
+            return
+        result.recovered, result.offset = True, since.offset
+        result.publications = self._shaped(found, epoch)
+
+    def _from_cache(self, result: SubscribeResult) -> None:
+        latest = self._latest
+        if latest is None or latest.offset > result.offset:
+            latest = self._latest_here(result)
+        if latest is None or latest.offset != result.offset:
+            return
+        result.recovered = True
+        if self._since != (latest.offset, result.epoch):
+            if self._options.delta:
+                self.channel.before = bytes(latest.data)
+                self._subscription.patched = True
+                latest = full(latest, self._session.dialect)
+            result.publications = [latest]
+
+    def _latest_here(self, result: SubscribeResult) -> Publication | None:
+        tail = self.channel.tail
+        return publication_of(tail[-1].sent, tail[-1].offset, result.epoch) if tail else None
+
+    def _shaped(self, found: Sequence[Kept], epoch: str) -> list[Publication]:
+        chosen = self._subscription.filter
+        records = [
+            publication_of(kept.sent, kept.offset, epoch)
+            for kept in found
+            if chosen is None or chosen[1](kept.sent.tags)
+        ]
+        if not self._options.delta or not records:
+            return records
+        self.channel.before = bytes(records[-1].data)
+        self._subscription.patched = True
+        return recovered(records, self._session.dialect)
+
+    def commit(self, service: Service) -> None:
+        """It is a member from here on."""
+        service.enter(self._session, self._subscription)
+
+    def release(self, service: Service) -> None:
+        """It has come about, or has not."""
+        service.channels.release(self.channel)
+
+
+async def server_side(
+    session: Session, service: Service, subs: Mapping[str, tuple[Grant, float | None]],
+    positions: Mapping[str, SubscribeRequest],
+) -> list[Wish]:  # fmt: skip
+    """What the server subscribes a client to, prepared. Raises: Fault, BrokerUnavailable."""
+    if len(subs) > service.bounds.max_channels:
+        raise Fault(Disconnects.CHANNEL_LIMIT)
+    wishes: list[Wish] = []
+    try:
+        for name, (grant, expires_at) in subs.items():
+            request = positions.get(name) or SubscribeRequest()
+            place = service.namespaces.place(name)
+            options = options_for(place, session.asker(name)._replace(subscribed=True), request, grant)
+            wishes.append(Wish(session, service, place, options, grant, request, expires_at, server_side=True))
+            await wishes[-1].prepare(service)
+    except BaseException:
+        for wish in wishes:
+            wish.release(service)
+        raise
+    return wishes
+
+
+async def wished(session: Session, service: Service, request: SubscribeRequest) -> Wish:
+    """What a client asks for, prepared. Raises: Fault: it may not have it. Denied: the program says so."""
+    name = request.channel
+    place = service.namespaces.place(name)
+    if name in session.subs:
+        raise Fault(Errors.ALREADY_SUBSCRIBED)
+    if len(session.subs) >= service.bounds.max_channels:
+        raise Fault(Errors.LIMIT_EXCEEDED)
+    handler = service.handlers.subscribe.find(name)
+    way = subscribing(
+        place, session.asker(name), token=bool(request.token), type=request.type, handled=handler is not None
+    )
+    grant, expires_at = Grant(), None
+    if way is Way.TOKEN:
+        tokens = service.subscription_tokens
+        if tokens is None:
+            raise Fault(Errors.PERMISSION_DENIED, "a token where there are none")
+        token = tokens.subscription(request.token, channel=name, user=session.user, client=session.id)
+        grant, expires_at = token.grant, token.expires_at
+    elif way is Way.HANDLER:
+        said = await session.ask(handler, session, name)
+        if isinstance(said, Accepted):
+            grant, expires_at = _grant(said), said.expire_at
+    options = options_for(place, session.asker(name), request, grant)
+    wish = Wish(session, service, place, options, grant, request, expires_at, server_side=False)
+    try:
+        await wish.prepare(service)
+    except BaseException:
+        wish.release(service)
+        raise
+    return wish

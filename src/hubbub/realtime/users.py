@@ -1,0 +1,102 @@
+"""What a program does to users and their sessions, wherever these are: every node is asked, and does its part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hubbub.brokers import Position
+from hubbub.realtime.protocol import Disconnects
+from hubbub.realtime.statistics import NodeInfo
+
+if TYPE_CHECKING:
+    from hubbub.realtime.service import Service
+
+__all__ = ["Users"]
+
+ANSWERED = 5.0  # seconds for all nodes to answer
+
+
+class Users:
+    """A part of Realtime."""
+
+    _service: Service
+
+    async def subscribe(
+        self, user: str, channel: str, *, client: str = "", session: str = "", info: bytes = b"", data: bytes = b"",
+        expire_at: float | None = None, since: Position | None = None, override: Mapping[str, bool] | None = None,
+    ) -> None:  # fmt: skip
+        """Subscribe a user's sessions, or one client of theirs, to a channel.
+
+        Args:
+            info: what others see of them in the channel, in JSON. data: for them, in JSON.
+            expire_at: when it ends, in seconds since 1970. None: never.
+            since: they get what was published behind this position, too.
+            override: options of the namespace that are others for them.
+
+        Raises: Fault: no such channel. BrokerUnavailable.
+        """
+        self._service.namespaces.place(channel)
+        await self._tell(
+            "rt.subscribe", user=user, channel=channel, client=client or session, info=info.decode(),
+            data=data.decode(), expire_at=expire_at, since=since, override=dict(override or {}),
+        )  # fmt: skip
+
+    async def unsubscribe(self, user: str, channel: str = "", *, client: str = "", session: str = "") -> None:
+        """End a user's subscriptions to a channel, or to all with "". Raises: BrokerUnavailable."""
+        await self._tell("rt.unsubscribe", user=user, channel=channel, client=client or session)
+
+    async def disconnect(
+        self, user: str, *, client: str = "", session: str = "", whitelist: Sequence[str] = (),
+        code: int = Disconnects.FORCE_DISCONNECT.code, reason: str = Disconnects.FORCE_DISCONNECT.reason,
+    ) -> None:  # fmt: skip
+        """End a user's connections, but for the clients in `whitelist`.
+
+        Args:
+            code: clients come back after those below 3500 and from 4000 to 4499; 4000 to 4999 are the application's.
+            reason: up to 123 bytes.
+
+        Raises: BrokerUnavailable.
+        """
+        await self._tell(
+            "rt.disconnect", user=user, client=client or session, whitelist=list(whitelist), code=code, reason=reason
+        )
+
+    async def refresh(
+        self, user: str, *, client: str = "", session: str = "", expired: bool = False,
+        expire_at: float | None = None, info: bytes = b"",
+    ) -> None:  # fmt: skip
+        """Let a user's connections live until `expire_at`, in seconds since 1970, or end them as expired.
+
+        Raises: BrokerUnavailable.
+        """
+        await self._tell(
+            "rt.refresh", user=user, client=client or session, expired=expired, expire_at=expire_at,
+            info=info.decode(),
+        )  # fmt: skip
+
+    async def channels(self, pattern: str = "") -> dict[str, int]:
+        """Channels with sessions, on all nodes, and how many.
+
+        Args:
+            pattern: as of file names, such as "chat:*"; "": all.
+
+        Raises: BrokerUnavailable.
+        """
+        found: dict[str, int] = {}
+        for answer in (await self._ask("rt.channels", pattern)).values():
+            for name, clients in answer.items():
+                found[name] = found.get(name, 0) + clients
+        return found
+
+    async def info(self) -> list[NodeInfo]:
+        """All nodes. Raises: BrokerUnavailable."""
+        return [NodeInfo(uid=node.hex(), **said) for node, said in (await self._ask("rt.info", None)).items()]
+
+    async def _ask(self, question: str, content: Any) -> dict[bytes, Any]:
+        answers, _ = await self._service.node.survey(question, content, ANSWERED)
+        return answers
+
+    async def _tell(self, what: str, **how: Any) -> None:
+        await self._ask(what, json.dumps(how))
