@@ -22,7 +22,7 @@ from hubbub.supervision import supervise
 __all__ = ["Receiver", "Stay"]
 
 LOOKED_AFTER = 30.0  # seconds between two looks at where the channels stand
-TURNS = 16  # of the event loop at most, while each brings more to be published
+MOMENT = 0.0005  # seconds for which a burst is gathered at the most
 FAREWELL = 2.0  # seconds for what waits in the outbox at the end
 
 
@@ -163,9 +163,8 @@ class Stay:
         """The next batch. A burst comes in over some turns of the loop, and is to leave together: each part of it would
         cost every process a send to each of its members."""
         outbox, had = self._outbox, 0
-        for _ in range(TURNS):
-            if not had < len(outbox) < BATCH:
-                break
+        until = time.monotonic() + MOMENT
+        while had < len(outbox) < BATCH and time.monotonic() < until:
             had = len(outbox)
             await asyncio.sleep(0)
         return outbox.take()
