@@ -28,7 +28,7 @@ from hubbub.brokers.contract import (
 from hubbub.brokers.places import is_own, place_of
 from hubbub.brokers.urls import options_of
 from hubbub.errors import BrokerUnavailable, HubbubError
-from hubbub.logs import logger
+from hubbub.logs import PeerLog, logger
 
 __all__ = ["LocalBroker"]
 
@@ -36,7 +36,10 @@ _between = random.SystemRandom().uniform
 
 ANSWER = 8.0  # seconds for an answer, until the relay is thought to hang
 FAREWELL = 1.0  # seconds for what is still to be written at the end
+LINES = 50  # of relays in our log in a second: a traceback fits
 START = 5.0  # seconds for a relay to start
+
+_log = PeerLog(LINES)
 
 
 class LocalBroker(Broker):
@@ -296,5 +299,5 @@ def _start_relay(path: Path, arguments: tuple[str, ...]) -> None:
 def _hear_out(process: subprocess.Popen[bytes], said: int) -> None:
     with open(said, encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            logger.warning("the relay, process %d: %s", process.pid, line.rstrip())
+            _log.write(30, "the relay, process %d: %s", process.pid, line.rstrip())
     process.wait()
