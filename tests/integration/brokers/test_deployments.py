@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
@@ -88,12 +89,20 @@ def news() -> Any:
         publisher.wait(10)
 
 
-CASES = [(server, "local") for server in SERVERS] + [(SERVERS[0], kind) for kind in ("sqlite", "redis", "nats")]
+CASES = [(server, "local", 4) for server in SERVERS]
+CASES += [(SERVERS[0], kind, 2) for kind in ("sqlite", "redis", "nats")]
+CASES += [
+    (dataclasses.replace(server, name=f"{server.name}-killed", restart="each KILL", cuts=True), "local", 2)
+    for server in SERVERS
+    if server.name in ("uvicorn", "gunicorn", "run")
+]
 
 
-@pytest.mark.parametrize(("server", "kind"), CASES, ids=str)
-async def test_workers_are_restarted_under_load(server: Server, kind: str, tmp_path: Path, broker: None) -> None:
-    async with witness() as (hub, heard), deployed(server, tmp_path) as deployment:
+@pytest.mark.parametrize(("server", "kind", "workers"), CASES, ids=str)
+async def test_workers_are_restarted_under_load(
+    server: Server, kind: str, workers: int, tmp_path: Path, broker: None
+) -> None:
+    async with witness() as (hub, heard), deployed(server, tmp_path, workers) as deployment:
         everyone = await visitors(deployment)
         before = {visitor.visit.process for visitor in everyone}
         assert len(before) == deployment.workers
