@@ -124,7 +124,7 @@ class RelayEngine(Engine):
         real = self._place(Path(self.environment(0, False)["XDG_RUNTIME_DIR"]))
         if self._process is None:
             command = [sys.executable, "-m", "hubbub.brokers.relay", "--linger", "inf", *self._arguments(), str(real)]
-            self._process = subprocess.Popen(command)
+            self._process = subprocess.Popen(command, env=os.environ | self.environment(0, False))
             self._pid = self._process.pid
             while not real.exists():
                 await asyncio.sleep(0.01)

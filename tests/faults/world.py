@@ -25,7 +25,7 @@ __all__ = ["Load", "World"]
 
 WORKER = Path(__file__).with_name("worker.py")
 WAITS = {
-    "ANSWER": 1.5, "SILENCE": 1.0, "HEARTBEAT": 0.5, "DEAF": 1.2, "LEASE": 3.0, "LOOKED_AFTER": 1.0, "UNDER_WAY": 0.3,
+    "ANSWER": 1.0, "SILENCE": 0.8, "HEARTBEAT": 0.4, "DEAF": 1.0, "LEASE": 1.6, "LOOKED_AFTER": 1.0, "UNDER_WAY": 0.3,
 }  # fmt: skip
 PATIENCE = 30.0  # seconds until the world has to be well again
 

@@ -94,6 +94,13 @@ class Relay:
             self._told = (batch, m.framed(m.Told(channel, list(batch))))
         return self._told[1]
 
+    def replace(self, link: Link, node: bytes) -> None:
+        """That node has a new link. What it had asked for on another one is void: it finds out what became of it, and
+        may ask again."""
+        for other in [other for other in self.links if other.node == node and other is not link]:
+            other.transport.abort()
+            self._waiting = [waiting for waiting in self._waiting if waiting[0] is not other]
+
     def leave(self, link: Link) -> None:
         self.links.discard(link)
         if not self.links:
@@ -108,7 +115,7 @@ class Link(asyncio.Protocol):
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._broker = MemoryBroker(relay.engine)
-        self._node = b""
+        self.node: bytes = b""
         self._buffer = bytearray()
         self._out: list[bytes] = []
         self._gone = False
@@ -139,12 +146,13 @@ class Link(asyncio.Protocol):
 
     def _take(self, request: Any) -> None:
         if isinstance(request, m.Hello):
-            if self._node or request.version != m.VERSION:
+            if self.node or request.version != m.VERSION:
                 raise ValueError(f"a node of version {request.version}: this relay is of version {m.VERSION}")
-            self._node = request.node
+            self.node = request.node
+            self._relay.replace(self, request.node)
             self.write(m.framed(m.Welcome(m.VERSION, os.getpid())))
             self._begin(self._broker.start(request.node, self))
-        elif not self._node:
+        elif not self.node:
             raise ValueError("no hello")
         elif isinstance(request.ask, m.Append):
             self._relay.append(self, request.number, request.ask.batch)

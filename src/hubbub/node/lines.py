@@ -59,6 +59,11 @@ class Lines:
     def __len__(self) -> int:
         return len(self._lines)
 
+    def position(self, name: bytes) -> Position | None:
+        """Behind the latest publication of that channel that came here; None: nobody knows."""
+        line = self._lines.get(name)
+        return None if line is None else line.position
+
     @property
     def duplicates(self) -> int:
         return sum(line.duplicates for line in list(self._lines.values()))

@@ -197,6 +197,15 @@ class Outbox:
                 if ticket is not None or isinstance(result, Exception):
                     self._tell(outgoing, ticket, result)
 
+    def settle_some(self, results: Sequence[Result | None]) -> None:
+        """What became of each in flight; None: it was not appended, and is among the next ones again."""
+        over = [(waiting, result) for waiting, result in zip(self.in_flight, results, strict=True) if result]
+        self.in_flight = [waiting for waiting, result in zip(self.in_flight, results, strict=True) if not result]
+        self.put_back()
+        self._let_go([waiting for waiting, _ in over])
+        for (outgoing, ticket, _), result in over:
+            self._tell(outgoing, ticket, result)
+
     def put_back(self) -> None:
         """The batch in flight was not sent: it is the next one again."""
         with self._lock:

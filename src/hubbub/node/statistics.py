@@ -35,6 +35,8 @@ class BrokerStatistics:
     """Publications that were accepted here, and then refused, given up after `Limits.broker_timeout`, or lost."""
     unknown: int
     """Of these, those that were on their way when the link broke, and may have happened."""
+    repeated: int
+    """Times that one was on its way when the link broke, was not in the history, and was appended again."""
     received: int
     """Publications that came from the broker and were handed to the hub."""
     duplicates: int
@@ -55,7 +57,8 @@ class Counts:
     """The running counts behind it."""
 
     __slots__ = (
-        "duplicates", "failed", "gaps", "healed", "links", "missed", "published", "received", "resets", "unknown",
+        "duplicates", "failed", "gaps", "healed", "links", "missed", "published", "received", "repeated", "resets",
+        "unknown",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -66,6 +69,7 @@ class Counts:
         self.links: int = 0
         self.missed: int = 0
         self.published: int = 0
+        self.repeated: int = 0
         self.received: int = 0
         self.resets: int = 0
         self.unknown: int = 0

@@ -14,7 +14,8 @@ from hubbub.limits import Limits
 from hubbub.logs import PeerLog, logger
 from hubbub.node.colleagues import HEARTBEAT, Colleagues
 from hubbub.node.lines import Lines
-from hubbub.node.outbox import BATCH, Outbox
+from hubbub.node.outbox import Outbox
+from hubbub.node.publishing import Publishing
 from hubbub.node.statistics import Counts
 from hubbub.node.wishes import Wishes
 from hubbub.supervision import supervise
@@ -22,7 +23,6 @@ from hubbub.supervision import supervise
 __all__ = ["Receiver", "Stay"]
 
 LOOKED_AFTER = 30.0  # seconds between two looks at where the channels stand
-MOMENT = 0.0005  # seconds for which a burst is gathered at the most
 FAREWELL = 2.0  # seconds for what waits in the outbox at the end
 
 
@@ -61,7 +61,6 @@ class Stay:
         self._limits = limits
         self._moved = moved
         self._log = PeerLog(limits.max_log_rate)
-        self._filled = asyncio.Event()
         self._others: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._up = False
@@ -72,10 +71,11 @@ class Stay:
             node, broker.control, self._lose, receiver.answer, self._log, self._begin
         )  # fmt: skip
         self.lines: Lines = Lines(broker, wishes, counts, keeps, self._deliver, receiver.missed, self._begin)
+        self._publishing = Publishing(broker, outbox, self.lines, counts, limits.broker_timeout)
 
     def rouse(self) -> None:
         """Something is in the outbox, or wanted."""
-        self._filled.set()
+        self._publishing.filled.set()
         self.lines.changed.set()
 
     async def live(self, enough: asyncio.Event, moves: Callable[[], bool]) -> None:
@@ -99,7 +99,7 @@ class Stay:
     async def _work_until(self, enough: asyncio.Event) -> None:
         await self.broker.start(self._node, self)
         work = {
-            "publishing to the broker": self._publish,
+            "publishing to the broker": self._publishing.keep_up,
             "subscribing at the broker": self.lines.keep_up,
             "the node's heartbeat": self._beat,
         }
@@ -120,7 +120,7 @@ class Stay:
                 outbox.settle(unknown)
             async with asyncio.timeout(FAREWELL):
                 while up and not moves and (batch := outbox.take()):
-                    self._settle(await self.broker.append(batch))
+                    self._publishing.settle(await self.broker.append(batch))
                 if up:
                     await self.colleagues.leave()
         except Exception as error:
@@ -137,41 +137,6 @@ class Stay:
         task = self._group.create_task(_guarded(work, *arguments))
         self._others.add(task)
         task.add_done_callback(self._others.discard)
-
-    async def _publish(self) -> None:
-        """Append what waits, batch after batch: what comes meanwhile is the next one."""
-        outbox = self._outbox
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._up and (batch := await self._gathered()):
-                try:
-                    await self.lines.joined(batch)
-                    self._settle(await self.broker.append(batch))
-                except BrokerUnavailable as error:
-                    if error.outcome == "unsent":
-                        outbox.put_back()
-                        await asyncio.sleep(0.05)
-                        continue
-                    self._counts.unknown += len(batch)
-                    outbox.settle(error)
-                except Exception as error:
-                    outbox.settle(error)
-                    raise
-
-    async def _gathered(self) -> list[Outgoing]:
-        """The next batch. A burst comes in over some turns of the loop, and is to leave together: each part of it would
-        cost every process a send to each of its members."""
-        outbox, had = self._outbox, 0
-        until = time.monotonic() + MOMENT
-        while had < len(outbox) < BATCH and time.monotonic() < until:
-            had = len(outbox)
-            await asyncio.sleep(0)
-        return outbox.take()
-
-    def _settle(self, results: Sequence[Any]) -> None:
-        self._counts.published += sum([not isinstance(result, Exception) for result in results])
-        self._outbox.settle(results)
 
     async def _beat(self) -> None:
         """Say that this node lives, and look after what happens when nothing happens."""
@@ -228,6 +193,7 @@ class Stay:
     def state(self, up: bool, reason: str) -> None:
         """There is a link, or none any more."""
         was_up, self._up, self._reason = self._up, up, reason
+        self._publishing.up = up
         self.lines.go_down()
         if up:
             self._counts.links += 1

@@ -1,0 +1,81 @@
+"""What a node does when its link breaks: one suite over all brokers, each behind a proxy of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from faults.engines import ENGINES
+from hubbub import BrokerUnavailable
+from hubbub.brokers import Broker
+from hubbub.node import Node, Ticket
+from support.node_world import ROOM, NodeWorld
+from support.serving import until
+
+BROKERS = [name for name, kind in ENGINES.items() if not kind.only]
+
+
+@pytest.fixture(params=BROKERS)
+async def world(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[NodeWorld]:
+    engine = ENGINES[request.param](tmp_path, request.node.callspec.params.get("history", 1000))
+    await engine.start()
+    made = NodeWorld(engine, monkeypatch)
+    yield made
+    await made.close()
+
+
+def publish(node: Node, world: NodeWorld, body: bytes) -> Ticket:
+    ticket = Ticket()
+    node.publish(ROOM, body, history=world.kept, ticket=ticket)
+    return ticket
+
+
+async def top(auditor: Broker) -> int:
+    (position,) = await auditor.positions([ROOM])
+    return position.offset if position else 0
+
+
+@pytest.mark.parametrize("history", [1000, 0])
+@pytest.mark.parametrize("lost", ["reply", "request"])
+async def test_what_was_on_its_way_when_the_link_broke(world: NodeWorld, lost: str, history: int) -> None:
+    """With history it is found there, or appended again, in order and once; without, nobody knows."""
+    node, other = await world.node(), await world.node()
+    auditor = await world.auditor()
+    loop = asyncio.get_running_loop()
+    for one in (node, other):
+        one.want(ROOM, loop)
+    await publish(node, world, b"first")
+    proxy = world.engine.proxies[0]
+    stood = await top(auditor)
+    setattr(proxy, "deaf" if lost == "reply" else "mute", True)
+    tickets = [publish(node, world, b"%d" % number) for number in range(5)]
+    if lost == "reply":
+        async with asyncio.timeout(5):
+            while await top(auditor) == stood:
+                await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    later = publish(node, world, b"later")
+    proxy.repair()
+    results = await asyncio.gather(*tickets, return_exceptions=True)
+    await later
+    await until(lambda: world.receivers[1].got[-1].body == b"later")
+    bodies = [p.body for p in world.receivers[1].got]
+    if history:
+        assert not [result for result in results if isinstance(result, BaseException)]
+        assert bodies == [b"first", *(b"%d" % number for number in range(5)), b"later"]
+        page = await auditor.history(ROOM)
+        assert [p.body for p in page.publications] == bodies
+        assert [p.offset for p in page.publications[1:6]] == [result.offset for result in results]  # type: ignore[union-attr]
+        assert node.counts.unknown == 0
+        assert node.counts.repeated == (5 if lost == "request" else 0)
+        await until(lambda: [p.body for p in world.receivers[0].got] == bodies)
+    else:
+        assert all(isinstance(result, BrokerUnavailable) and result.outcome == "unknown" for result in results)
+        assert bodies == [b"first", *(b"%d" % number for number in range(5) if lost == "reply"), b"later"]
+        assert (node.counts.unknown, node.counts.repeated) == (5, 0)
+    await auditor.close()
