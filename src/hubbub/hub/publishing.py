@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from threading import Lock
 from typing import Any
 
-from hubbub.brokers import History, Outgoing, Publication, Published, broker_for, redacted
+from hubbub.brokers import Change, History, Outgoing, Publication, Published, broker_for, redacted
 from hubbub.errors import BrokerUnavailable, Misuse
 from hubbub.hub.bodies import body_of
 from hubbub.limits import Limits
@@ -118,3 +118,6 @@ class _Silent:
     def answer(self, question: str, content: Any) -> Any:
         """It has no members."""
         return 0 if question == "count" else None
+
+    def gone(self, changes: Sequence[Change]) -> None:
+        """Nobody asks who was present."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from hubbub.brokers import Broker, History, Outgoing, Publication, Traits, broker_for
+from hubbub.brokers import Broker, Change, History, Outgoing, Publication, Traits, broker_for
 from hubbub.errors import BrokerUnavailable, LimitReached, Overloaded
 from hubbub.hub.bodies import body_of, message_of
 from hubbub.limits import Limits
@@ -180,6 +180,9 @@ class Reach:
         """It will not come back."""
         if outgoing.body[:1] in (b"T", b"B"):
             self._excluded.pop(int.from_bytes(outgoing.body[1:5], "big"), None)
+
+    def gone(self, changes: Sequence[Change]) -> None:
+        """A hub puts nobody into presence."""
 
     def answer(self, question: str, content: Any) -> Any:
         """What others ask this process."""

@@ -1,7 +1,8 @@
 """One process among several: what is the same for every broker.
 
 `node.py` is what any thread may call; `home.py` is where it lives, and `stay.py` one stay there, with one broker.
-`names.py` makes channel ids into names, `outbox.py` holds what waits for the broker, `lines.py` subscribes and heals,
+`names.py` makes channel ids into names, `outbox.py` holds what waits for the broker, `publishing.py` gives it to the
+broker, `roster.py` tells it who is present, `lines.py` subscribes and heals,
 `line.py` decides what follows, what is a duplicate and what is missing, `colleagues.py` knows the other nodes.
 Knows brokers, never hubs or sockets.
 """

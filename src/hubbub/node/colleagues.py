@@ -20,7 +20,7 @@ HEARTBEAT = 2.5  # seconds between two of a node
 LEASE = 10.0  # seconds after the last one, until a node is gone
 DEAF = 6.0  # seconds in which one's own heartbeat must come back
 
-BEAT, WHO, BYE, ASK, ANSWER = b"h", b"w", b"q", b"?", b"!"
+BEAT, WHO, BYE, ASK, ANSWER, EVICTED = b"h", b"w", b"q", b"?", b"!", b"x"
 
 Send = Callable[[bytes, bytes | None], Awaitable[None]]
 
@@ -34,13 +34,15 @@ class Colleagues:
         gone: called with the id of a node that has ended or whose lease is over.
         answer: called with a question's kind and data; its result is JSON's.
         begin: calls a coroutine function, with arguments, beside this one.
+        evicted: called when another node has dropped what this one put into presence, and taken it for dead.
     """
 
     def __init__(
         self, node: bytes, send: Send, gone: Callable[[bytes], None], answer: Callable[[str, Any], Any], log: PeerLog,
-        begin: Callable[..., None],
+        begin: Callable[..., None], evicted: Callable[[], None],
     ) -> None:  # fmt: skip
         self._node = node
+        self._evicted = evicted
         self._send = send
         self._gone = gone
         self._answer = answer
@@ -81,6 +83,10 @@ class Colleagues:
         for node in [node for node, seen in self._seen.items() if seen < horizon]:
             self.lose(node)
 
+    async def tell_evicted(self, node: bytes) -> None:
+        """To whom this node took for dead. The dead do not mind."""
+        await self._send(EVICTED, node)
+
     async def leave(self) -> None:
         await self._send(BYE, None)
 
@@ -101,20 +107,24 @@ class Colleagues:
             return self.lose(node)
         if node != self._node:
             self._seen[node] = _now()
-        if kind == WHO:
+        if kind == EVICTED:
+            self._evicted()
+        elif kind == WHO:
             self._begin(self._send, BEAT, node)
         elif kind in (ASK, ANSWER):
             try:
-                number, what, content = json.loads(rest)
-                if kind == ASK:
-                    self._begin(self._send, ANSWER + _dump(number, what, self._answer(str(what), content)), node)
-                elif (asked := self._asked.get(number)) is not None:
-                    asked[0][node] = content
-                    asked[1].set()
+                self._hear_of_survey(node, kind, *json.loads(rest))
             except Exception as error:
                 self._log.failure("a control message could not be understood", error)
         elif kind != BEAT:
             self._log.write(30, "a control message of a kind that is not understood: %s", kind)
+
+    def _hear_of_survey(self, node: bytes, kind: bytes, number: int, what: Any, content: Any) -> None:
+        if kind == ASK:
+            self._begin(self._send, ANSWER + _dump(number, what, self._answer(str(what), content)), node)
+        elif (asked := self._asked.get(number)) is not None:
+            asked[0][node] = content
+            asked[1].set()
 
     async def survey(self, what: str, content: Any, seconds: float) -> tuple[Mapping[bytes, Any], set[bytes]]:
         """Ask all nodes. Returns the answers by node, and who did not answer within so many seconds."""

@@ -7,16 +7,17 @@ import atexit
 import os
 import time
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from itertools import count
 from threading import Condition, RLock
 from typing import Any, TypeVar
 
-from hubbub.brokers import Broker, History, Outgoing, Position
+from hubbub.brokers import Broker, Change, History, Outgoing, Position, Presence
 from hubbub.errors import BrokerUnavailable, Misuse
 from hubbub.limits import Limits
 from hubbub.node.home import Home
 from hubbub.node.outbox import Outbox, Ticket, may_wait
+from hubbub.node.roster import Roster
 from hubbub.node.statistics import BrokerStatistics, Counts
 from hubbub.node.stay import Receiver, Stay
 from hubbub.node.wishes import Wishes
@@ -52,6 +53,7 @@ class Node:
         self.counts: Counts = Counts()
         self._ids = count(1)
         self._wishes = Wishes()
+        self._roster = Roster()
         self._moving = RLock()
         self._home: Home | None = None
         self._next: asyncio.AbstractEventLoop | None = None  # where to move to
@@ -135,6 +137,37 @@ class Node:
             return True
         home.end()
         return home.loop.is_running() and not _on(home.loop) and home.over.wait(timeout)
+
+    def present(self, changes: Iterable[Change]) -> None:
+        """Put these clients into presence, or take them out of it, from any thread. The broker is told in a moment, and
+        again whenever it may have forgotten.
+
+        Raises: Misuse: the node is closed.
+        """
+        self.settle(_running())
+        for change in changes:
+            self._roster.change(change)
+        self._wake()
+
+    async def presence(self, name: bytes, limit: int | None = None, seconds: float = 5.0) -> Presence:
+        """Who is in the channel, in all processes, what was put here before included. From any event loop.
+
+        Args:
+            limit: entries at the most.
+            seconds: until there has to be an answer.
+
+        Raises: BrokerUnavailable: there is no link.
+        """
+        until = time.monotonic() + seconds
+
+        async def ask(stay: Stay) -> Presence:
+            while not stay.presenting.done:
+                if time.monotonic() > until:
+                    raise BrokerUnavailable(f"the broker is not told who is present: {self.reason}")
+                await asyncio.sleep(0.002)
+            return await stay.broker.presence(name, limit)
+
+        return await self.ask(ask, seconds)
 
     async def survey(self, what: str, content: Any, seconds: float) -> tuple[dict[bytes, Any], set[bytes]]:
         """Ask all nodes, from any event loop. Returns the answers by node, and who did not answer in time.
@@ -222,8 +255,8 @@ class Node:
     async def _live(self, enough: asyncio.Event) -> None:
         self._wishes.changed.update(self._wishes.wanted)
         stay = self._stay = Stay(
-            self.id, self._make(), self._receiver, self._outbox, self._wishes, self.counts, self._limits, self._keeps,
-            self._moved,
+            self.id, self._make(), self._receiver, self._outbox, self._wishes, self.counts, self._roster,
+            self._limits, self._keeps, self._moved,
         )  # fmt: skip
         try:
             await stay.live(enough, lambda: self._next is not None)
@@ -249,12 +282,16 @@ class Node:
             self._link.notify_all()
 
 
-def _on(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether this thread runs that event loop just now."""
+def _running() -> asyncio.AbstractEventLoop | None:
+    """The event loop that this thread runs just now."""
     try:
-        return asyncio.get_running_loop() is loop
+        return asyncio.get_running_loop()
     except RuntimeError:
-        return False
+        return None
+
+
+def _on(loop: asyncio.AbstractEventLoop) -> bool:
+    return _running() is loop
 
 
 _nodes: weakref.WeakSet[Node] = weakref.WeakSet()

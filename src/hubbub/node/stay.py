@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from hubbub.brokers import Broker, Outgoing, Publication
+from hubbub.brokers import Broker, Change, Outgoing, Publication
 from hubbub.errors import BrokerUnavailable
 from hubbub.limits import Limits
 from hubbub.logs import PeerLog, logger
@@ -16,6 +16,7 @@ from hubbub.node.colleagues import HEARTBEAT, Colleagues
 from hubbub.node.lines import Lines
 from hubbub.node.outbox import Outbox
 from hubbub.node.publishing import Publishing
+from hubbub.node.roster import Presenting, Roster
 from hubbub.node.statistics import Counts
 from hubbub.node.wishes import Wishes
 from hubbub.supervision import supervise
@@ -41,6 +42,9 @@ class Receiver(Protocol):
     def answer(self, question: str, content: Any) -> Any:
         """What this node answers to a survey; JSON's types."""
 
+    def gone(self, changes: Sequence[Change]) -> None:
+        """These clients are present no more, for their node has ended: no other node is told the same."""
+
 
 class Stay:
     """Made and used on the event loop.
@@ -51,7 +55,7 @@ class Stay:
 
     def __init__(
         self, node: bytes, broker: Broker, receiver: Receiver, outbox: Outbox, wishes: Wishes, counts: Counts,
-        limits: Limits, keeps: Callable[[bytes], bool], moved: Callable[[bool, str], None],
+        roster: Roster, limits: Limits, keeps: Callable[[bytes], bool], moved: Callable[[bool, str], None],
     ) -> None:  # fmt: skip
         self._node = node
         self.broker: Broker = broker
@@ -68,8 +72,9 @@ class Stay:
         self._beaten = 0.0
         self._looked = 0.0
         self.colleagues: Colleagues = Colleagues(
-            node, broker.control, self._lose, receiver.answer, self._log, self._begin
+            node, broker.control, self._lose, receiver.answer, self._log, self._begin, self._was_evicted
         )  # fmt: skip
+        self.presenting: Presenting = Presenting(broker, roster)
         self.lines: Lines = Lines(broker, wishes, counts, keeps, self._deliver, receiver.missed, self._begin)
         self._publishing = Publishing(broker, outbox, self.lines, counts, limits.broker_timeout)
 
@@ -77,6 +82,7 @@ class Stay:
         """Something is in the outbox, or wanted."""
         self._publishing.filled.set()
         self.lines.changed.set()
+        self.presenting.changed.set()
 
     async def live(self, enough: asyncio.Event, moves: Callable[[], bool]) -> None:
         """Until it is enough.
@@ -101,6 +107,7 @@ class Stay:
         work = {
             "publishing to the broker": self._publishing.keep_up,
             "subscribing at the broker": self.lines.keep_up,
+            "telling the broker who is present": self.presenting.keep_up,
             "the node's heartbeat": self._beat,
         }
         for name, run in work.items():
@@ -170,7 +177,17 @@ class Stay:
             self._log.failure("a publication could not be delivered", error)
 
     def _lose(self, node: bytes) -> None:
-        self._begin(self.broker.evict, node)
+        self._begin(self._evict, node)
+
+    async def _evict(self, node: bytes) -> None:
+        """And tell it, for it may live after all: it was frozen, or its link was."""
+        if changes := await self.broker.evict(node):
+            self._receiver.gone(changes)
+        await self.colleagues.tell_evicted(node)
+
+    def _was_evicted(self) -> None:
+        """Another node took this one for dead."""
+        self.presenting.tell_again()
 
     # Events of the broker
 
@@ -193,12 +210,13 @@ class Stay:
     def state(self, up: bool, reason: str) -> None:
         """There is a link, or none any more."""
         was_up, self._up, self._reason = self._up, up, reason
-        self._publishing.up = up
+        self._publishing.up = self.presenting.up = up
         self.lines.go_down()
         if up:
             self._counts.links += 1
             self._beaten, self._looked = 0.0, time.monotonic()
             self.lines.up = True
+            self.presenting.tell_again()
             logger.info("there is a link to the broker: %s", reason)
             self._begin(self.colleagues.greet)
         elif was_up:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from hubbub.brokers import Outgoing, Page, Position, Publication
+from hubbub.brokers import Change, Outgoing, Page, Position, Publication
 from hubbub.errors import Overloaded
 from hubbub.hub import Hub
 from hubbub.logs import PeerLog
@@ -230,3 +230,6 @@ class Channels:
     def answer(self, question: str, content: Any) -> Any:
         """What others ask this node."""
         return self._asked(question, content)
+
+    def gone(self, changes: Sequence[Change]) -> None:
+        """These were of a node that has ended."""

@@ -70,7 +70,7 @@ class Service:
         self.node: Node = Node(lambda: next(brokers, None) or broker_for(broker), self.channels, limits, self._keeps)
         self.channels.node = self.node
         self.forms: Forms = Forms(self.hub)
-        self.present: Present = Present(self.node, self.log)
+        self.present: Present = Present(self.node)
         self.sessions: dict[str, Session] = {}
         self.users: dict[str, set[Session]] = {}
         tick = min(1.0, self.bounds.pong_timeout / 8, self.bounds.connect_timeout / 8)

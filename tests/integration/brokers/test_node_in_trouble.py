@@ -10,7 +10,7 @@ import pytest
 
 from faults.engines import ENGINES
 from hubbub import BrokerUnavailable
-from hubbub.brokers import Broker
+from hubbub.brokers import Broker, Change
 from hubbub.node import Node, Ticket
 from support.node_world import ROOM, NodeWorld
 from support.serving import until
@@ -49,6 +49,7 @@ async def test_what_was_on_its_way_when_the_link_broke(world: NodeWorld, lost: s
     loop = asyncio.get_running_loop()
     for one in (node, other):
         one.want(ROOM, loop)
+    await until(lambda: all(one._stay and one._stay.lines and not one._stay.lines._joining for one in (node, other)))
     await publish(node, world, b"first")
     proxy = world.engine.proxies[0]
     stood = await top(auditor)
@@ -78,4 +79,56 @@ async def test_what_was_on_its_way_when_the_link_broke(world: NodeWorld, lost: s
         assert all(isinstance(result, BrokerUnavailable) and result.outcome == "unknown" for result in results)
         assert bodies == [b"first", *(b"%d" % number for number in range(5) if lost == "reply"), b"later"]
         assert (node.counts.unknown, node.counts.repeated) == (5, 0)
+    await auditor.close()
+
+
+async def clients(auditor: Broker) -> list[str]:
+    return sorted(entry.client for entry in (await auditor.presence(ROOM)).entries)
+
+
+async def until_present(auditor: Broker, wanted: list[str]) -> None:
+    async with asyncio.timeout(10):
+        while await clients(auditor) != wanted:
+            await asyncio.sleep(0.01)
+
+
+async def test_who_is_present_is_put_again_after_a_link_broke(world: NodeWorld) -> None:
+    """Who left while there was no link is present no more."""
+    node, other = await world.node(), await world.node()
+    auditor = await world.auditor()
+    node.present([Change(ROOM, name, "user", b"") for name in ("leaves", "stays")])
+    other.present([Change(ROOM, "another's", "user", b"")])
+    found = await node.presence(ROOM)
+    assert (found.clients, found.users) == (3, 1) or await until_present(
+        auditor, ["another's", "leaves", "stays"]
+    ) is None
+    proxy = world.engine.proxies[0]
+    for _ in range(3):
+        links = node.counts.links
+        proxy.sever()
+        await until(lambda: not node.up)
+        node.present([Change(ROOM, "leaves"), Change(ROOM, "comes", "user", b"")])
+        await until(lambda: node.up and node.counts.links > links)  # noqa: B023
+        await until_present(auditor, ["another's", "comes", "stays"])
+        node.present([Change(ROOM, "comes"), Change(ROOM, "leaves", "user", b"")])
+        await until_present(auditor, ["another's", "leaves", "stays"])
+    found = await other.presence(ROOM, 2)
+    assert (len(found.entries), found.clients, found.users) == (2, 3, 1)
+    await asyncio.to_thread(node.close)
+    await until_present(auditor, ["another's"])
+    await auditor.close()
+
+
+async def test_a_node_that_was_taken_for_dead_and_lives_puts_its_own_again(world: NodeWorld) -> None:
+    node, other = await world.node(), await world.node()
+    auditor = await world.auditor()
+    node.present([Change(ROOM, "a", "user", b""), Change(ROOM, "b", "user", b"")])
+    await until_present(auditor, ["a", "b"])
+    stay = other._stay
+    assert stay is not None
+    await until(lambda: node.id in stay.colleagues.living)
+    stay.colleagues.lose(node.id)  # its lease was over, for it was frozen
+    await until(lambda: len(world.receivers[1].left) == 2)
+    assert sorted(change.client for change in world.receivers[1].left) == ["a", "b"]
+    await until_present(auditor, ["a", "b"])
     await auditor.close()

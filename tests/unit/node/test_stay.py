@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from hubbub.brokers import Outgoing, Publication, Published
+from hubbub.brokers import Change, Outgoing, Publication, Published
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.limits import Limits
 from hubbub.node import Node, Ticket
 from hubbub.node.outbox import Outbox
+from hubbub.node.roster import Roster
 from hubbub.node.statistics import Counts
 from hubbub.node.stay import Stay
 from hubbub.node.wishes import Wishes
@@ -26,6 +27,7 @@ class Silent:
     def missed(self, name: bytes, count: int | None) -> None: ...
     def failed(self, outgoing: Outgoing) -> None: ...
     def answer(self, question: str, content: Any) -> Any: ...
+    def gone(self, changes: Sequence[Change]) -> None: ...
 
 
 class Recording(MemoryBroker):
@@ -108,7 +110,8 @@ async def test_events_while_a_stay_is_cancelled_begin_nothing(monkeypatch: pytes
     outbox = Outbox(10, 1000, lambda: None, lambda outgoing: None)
     outbox.put(Outgoing(b"s:room", b"tx", bytes(12)), None, 0)
     stay = Stay(
-        bytes(6), broker, Silent(), outbox, Wishes(), Counts(), Limits(), lambda name: False, lambda up, reason: None
+        bytes(6), broker, Silent(), outbox, Wishes(), Counts(), Roster(), Limits(), lambda name: False,
+        lambda up, reason: None,
     )  # fmt: skip
     living = asyncio.ensure_future(stay.live(asyncio.Event(), lambda: False))
     await broker.called.wait()
