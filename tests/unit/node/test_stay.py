@@ -62,7 +62,7 @@ def published(node: Node) -> Ticket:
 
 
 async def test_what_comes_turn_after_turn_leaves_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubbub.node.stay.MOMENT", 1.0)
+    monkeypatch.setattr("hubbub.node.publishing.MOMENT", 1.0)
     broker = Recording()
     async with living(broker) as node:
         tickets: list[Ticket] = []
