@@ -74,7 +74,7 @@ async def test_what_comes_turn_after_turn_leaves_together(monkeypatch: pytest.Mo
 
 
 async def test_a_stream_that_does_not_end_leaves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubbub.node.stay.BATCH", 10**9)  # only time ends the first batch
+    monkeypatch.setattr("hubbub.node.publishing.BATCH", 10**9)  # only time ends the first batch
     async with living(Recording()) as node:
         first = published(node)
         while not first.done:
