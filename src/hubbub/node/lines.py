@@ -94,8 +94,8 @@ class Lines:
     def stands(self, name: bytes) -> Position | None:
         """Where that line stands, or the beginning of none; None: it is not subscribed to, or something is missing."""
         line = self._lines.get(name)
-        if line is None or not line.whole or name in self._joining:
-            return None
+        if line is None or not line.whole or name in self._joining or name in self._wishes.changed:
+            return None  # or it may be left in a moment, and subscribed to anew
         return Position(line.top, line.epoch)
 
     async def standing(self, name: bytes) -> Position:

@@ -61,6 +61,7 @@ class Channel:
         "before",
         "beside",
         "filters",
+        "handed_at",
         "holds",
         "late",
         "members",
@@ -82,6 +83,8 @@ class Channel:
         self.members: dict[Session, Subscription] = {}
         self.filters: dict[str, Filter] = {}
         """Of members, by what stands for each."""
+        self.handed_at: float = 0.0
+        """When something was handed to the members last, by the monotonic clock."""
         self.holds: int = 0
         """Subscribes that are under way."""
         self.top: Position | None = None

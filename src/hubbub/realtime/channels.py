@@ -191,6 +191,7 @@ class Channels:
             channel.advance(Position(publication.offset, publication.epoch), publication.previous, event)
             if publication.id in self.handed:
                 self.handed[publication.id] = max(handed, 0)
+        channel.handed_at = time.monotonic()
         if handed < 0:
             self._lose(channel)
         channel.tell_waiting()

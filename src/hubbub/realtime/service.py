@@ -24,7 +24,7 @@ from hubbub.realtime.forms import Forms
 from hubbub.realtime.handlers import Handlers
 from hubbub.realtime.namespaces import Names, Namespace, Namespaces, Place
 from hubbub.realtime.present import Present
-from hubbub.realtime.protocol import Errors, Fault, Publication
+from hubbub.realtime.protocol import Errors, Fault, Publication, Unsubscribes, push
 from hubbub.realtime.protocol.replies import HistoryResult
 from hubbub.realtime.session import Session
 from hubbub.realtime.statistics import Counts
@@ -33,6 +33,8 @@ from hubbub.server.sweep import Sweep
 from hubbub.supervision import supervise
 
 __all__ = ["Service"]
+
+READS = 0.05  # seconds until it is seen again whether a slow client reads
 
 
 class Service:
@@ -131,6 +133,14 @@ class Service:
             self.present.drop(channel.names, session.id)
         self._tell_presence(session, subscription, joined=False)
         self.channels.let_go(channel)
+
+    def tell_when_it_reads(self, session: Session, channel: str) -> None:
+        """Tell a session that takes nothing more that it lacks something in that channel, as soon as it does."""
+        if not session.socket.is_open:
+            return
+        told = push(Unsubscribes.INSUFFICIENT_STATE, channel)
+        if session.socket.buffered or not session.tell(told):
+            asyncio.get_running_loop().call_later(READS, self.tell_when_it_reads, session, channel)
 
     def _tell_presence(self, session: Session, subscription: Subscription, joined: bool) -> None:
         channel = subscription.channel

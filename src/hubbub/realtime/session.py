@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+RECENT = 10.0  # seconds within which a dropped message is told of
+
 
 class Session(Client):
     """Made at the upgrade. `receive` gets the client's frames, `ended` its end."""
@@ -317,12 +319,16 @@ class Session(Client):
             self.leave(sub.channel.name, Unsubscribes.INSUFFICIENT_STATE)
 
     def dropped(self, count: int) -> None:
-        """The client reads too slowly, and has not been given some of what was broadcast to it."""
-        positioned = [sub for sub in self.subs.values() if sub.options.positioned]
-        if len(positioned) < len(self.subs):
+        """The client reads too slowly, and has not been given some of what was handed out a moment ago."""
+        horizon = time.monotonic() - RECENT
+        lacking = [sub for sub in self.subs.values() if sub.channel.handed_at > horizon]
+        if not all(sub.options.positioned for sub in lacking):
             return self.end(Disconnects.SLOW)
-        for sub in positioned:
-            self.lack(sub)
+        for sub in lacking:
+            if sub.server_side:
+                return self.end(Disconnects.INSUFFICIENT_STATE)
+            self.leave(sub.channel.name)
+            self._service.tell_when_it_reads(self, sub.channel.name)
 
     # Life
 

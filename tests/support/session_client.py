@@ -1,0 +1,132 @@
+"""A client of real-time sessions that shows everything, and recovers as the published ones do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import websockets
+
+__all__ = ["Peer", "PeerClosed"]
+
+
+class PeerClosed(Exception):
+    """The server has closed the connection; the close code is its argument."""
+
+
+class Peer:
+    """One connection after the other, in JSON. What is pushed is in `pushes`, publications are in `got`, by channel."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.id = ""
+        self.pushes: list[dict[str, Any]] = []
+        self.got: dict[str, list[dict[str, Any]]] = {}
+        self.positions: dict[str, tuple[int, str]] = {}
+        self.gaps: list[str] = []  # channels of which it was told that something is missing
+        self.code = 0
+        self._numbers = count(1)
+        self._asked: dict[int, tuple[asyncio.Future[dict[str, Any]], str]] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self.socket: Any = None
+
+    async def open(self, **settings: Any) -> Peer:
+        """Without a connect command."""
+        self.socket = await websockets.connect(self.url, compression=None, open_timeout=20, max_size=None, **settings)
+        self._reading = asyncio.get_running_loop().create_task(self._read())
+        return self
+
+    async def connect(self, **request: Any) -> dict[str, Any]:
+        """Raises: PeerClosed."""
+        await self.open()
+        reply = await self.ask(connect=request)
+        self.id = reply.get("connect", {}).get("client", "")
+        return reply
+
+    async def ask(self, **request: Any) -> dict[str, Any]:
+        """The reply to one command. Raises: PeerClosed."""
+        number = next(self._numbers)
+        asked = asyncio.get_running_loop().create_future()
+        self._asked[number] = asked, request.get("subscribe", {}).get("channel", "")
+        await self.send({"id": number, **request})
+        return await asyncio.wait_for(asked, 20)
+
+    async def send(self, *commands: dict[str, Any]) -> None:
+        """Write these in one frame."""
+        try:
+            await self.socket.send("\n".join(json.dumps(command) for command in commands))
+        except websockets.ConnectionClosed as error:
+            raise PeerClosed(error.rcvd.code if error.rcvd else 1006) from None
+
+    async def subscribe(self, channel: str, **request: Any) -> dict[str, Any]:
+        """And recover, if it was there before. Raises: PeerClosed."""
+        if channel in self.positions:
+            offset, epoch = self.positions[channel]
+            request = {"recover": True, "offset": offset, "epoch": epoch, **request}
+        return await self.ask(subscribe={"channel": channel, **request})
+
+    def _subscribed(self, channel: str, result: dict[str, Any]) -> None:
+        if result.get("positioned"):
+            if result.get("was_recovering") and not result.get("recovered"):
+                self.gaps.append(channel)
+            self.positions[channel] = (result.get("offset", 0), result.get("epoch", ""))
+            for publication in result.get("publications", ()):
+                self._take(channel, publication)
+
+    async def until(self, true: Callable[[], object], seconds: float = 10.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not true():
+                await asyncio.sleep(0.002)
+
+    def bodies(self, channel: str) -> list[Any]:
+        return [publication["data"] for publication in self.got.get(channel, ())]
+
+    def kill(self) -> None:
+        """Cut the connection."""
+        if self.socket is not None:
+            self.socket.transport.abort()
+
+    async def close(self) -> None:
+        if self.socket is not None:
+            await self.socket.close()
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+
+    async def _read(self) -> None:
+        try:
+            async for frame in self.socket:
+                for line in frame.split("\n"):
+                    await self._hear(json.loads(line))
+        except websockets.ConnectionClosed:
+            pass
+        self.code = self.socket.close_code or 1006
+        for asked, _ in self._asked.values():
+            if not asked.done():
+                asked.set_exception(PeerClosed(self.code))
+                asked.exception()
+
+    async def _hear(self, said: dict[str, Any]) -> None:
+        if "id" in said:
+            asked, channel = self._asked.pop(said["id"])
+            if "subscribe" in said:
+                self._subscribed(channel, said["subscribe"])
+            if not asked.done():
+                asked.set_result(said)
+        elif "push" in said:
+            pushed = said["push"]
+            self.pushes.append(pushed)
+            if "pub" in pushed:
+                self._take(pushed["channel"], pushed["pub"])
+            elif "unsubscribe" in pushed and pushed["unsubscribe"]["code"] >= 2500:
+                self.gaps.append(f"{pushed['channel']} ends")
+        elif not said:
+            await self.socket.send("{}")
+
+    def _take(self, channel: str, publication: dict[str, Any]) -> None:
+        self.got.setdefault(channel, []).append(publication)
+        if "offset" in publication:
+            epoch = publication.get("epoch") or self.positions.get(channel, (0, ""))[1]
+            self.positions[channel] = (publication["offset"], epoch)
