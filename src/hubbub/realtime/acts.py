@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hubbub.errors import HubbubError
 from hubbub.realtime import subscribing
 from hubbub.realtime.permissions import Asker, options_for
-from hubbub.realtime.protocol import Disconnect, Disconnects, Fault, Unsubscribes, push, raw
+from hubbub.realtime.protocol import Disconnect, Disconnects, Unsubscribes, push, raw
 from hubbub.realtime.protocol.commands import SubscribeRequest
 from hubbub.realtime.protocol.replies import Refresh, Subscribe
 from hubbub.realtime.tokens import Grant
@@ -113,8 +114,8 @@ def _subscribe(
             for publication in result.publications:
                 session.say(push(publication, channel))
             wish.commit(service)
-        except Fault as fault:
-            service.log.write(30, "a server-side subscription failed: %s", str(fault))
+        except HubbubError as error:
+            service.log.write(30, "a server-side subscription failed: %s", error)
         finally:
             wish.release(service)
 

@@ -5,6 +5,7 @@ No I/O. Members are reached through the hub in forms: one for each dialect, and 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,6 +56,7 @@ class Channel:
     """Made when the first session of a node subscribes, gone after the last one has left."""
 
     __slots__ = (
+        "_fresh",
         "_most_kept",
         "_size",
         "_waiting",
@@ -96,8 +98,10 @@ class Channel:
         """The latest document, of which the next one may be sent as a patch."""
         self.late: int = 0
         """Batches that wait for room in the hub."""
-        self._most_kept = most_kept
+        kept = place.options.history
+        self._most_kept = most_kept if kept is None else min(most_kept, kept.size)
         self._size = 0
+        self._fresh: float = 0.0  # when the latest publication came
         self._waiting: list[tuple[Position, Callable[[], object]]] = []
 
     @property
@@ -134,6 +138,7 @@ class Channel:
         self.top = position
         if sent is not None and self.keeps:
             self.tail.append(Kept(position.offset, previous, sent))
+            self._fresh = time.monotonic()
             self._size += len(sent.data)
             self._trim()
 
@@ -144,8 +149,15 @@ class Channel:
             self.tail_begins = oldest.offset
             self._size -= len(oldest.sent.data)
 
+    def _forget_old(self) -> None:
+        """What the history's time is over for: it is to be found here no longer than at the broker."""
+        kept = self.place.options.history
+        if self.tail and self.top is not None and kept is not None and time.monotonic() - self._fresh >= kept.ttl:
+            self.stand(self.top)
+
     def since(self, offset: int, limit: int) -> list[Kept] | None:
         """What follows that offset, up to where the channel stands; None: it is not all here, or more than that."""
+        self._forget_old()
         if offset < self.tail_begins or self.top is None or offset > self.top.offset:
             return None
         found = [kept for kept in self.tail if kept.offset > offset]
@@ -171,6 +183,7 @@ class Channel:
                 continue
             if isinstance(event, Sent):
                 older.append(Kept(publication.offset, publication.previous, event))
+        self._fresh = time.monotonic()
         self.tail = deque([*older, *newer])
         self.tail_begins = since.offset
         self._size = sum(len(kept.sent.data) for kept in self.tail)

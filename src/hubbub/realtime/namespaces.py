@@ -56,7 +56,7 @@ class Namespace:
     allowed_delta_types: Sequence[str] = ()
     """("fossil",): subscribers who ask for it get patches instead of whole documents. Needs history."""
     delta_publish: bool = False
-    """What clients publish may be sent as a patch."""
+    """What is published may be sent as a patch."""
     allow_tags_filter: bool = False
     """Subscribers may choose publications by their tags."""
 

@@ -56,7 +56,7 @@ class Publisher:
             key: an idempotency key: within 300 s only the first publication with it counts.
             version: only what is above the version of the latest one that had one counts; 0: none.
             version_epoch: versions of another one than the latest's count always.
-            delta: who wants deltas gets a patch of the publication before it.
+            delta: who wants deltas gets a patch of the publication before it; as `Namespace.delta_publish` for all.
             history: False: it is not kept, and has no offset.
 
         Returns: as soon as the broker has it, and this node's sessions were given it.
@@ -158,6 +158,7 @@ class Publisher:
         place = self._service.namespaces.place(channel)
         if not sent.data and place.options.publication_data_format != "binary":
             raise Fault(Errors.BAD_REQUEST, "a publication without data")
+        sent.delta = sent.delta or place.options.delta_publish
         return place, body_of(sent)
 
     async def _echo(self, place: Place, appended: Appended) -> None:

@@ -71,7 +71,11 @@ class Session(Client):
             self.socket.close(1009)
             return None
         self._service.counts.received += 1
-        return begun(self._take(self._conversation.requests(data)))
+        rest = begun(self._take(self._conversation.requests(data)))
+        if rest is not None:  # what is said meanwhile must not wait as well
+            self.flush()
+            self._out = None
+        return rest
 
     async def _take(self, requests: Iterator[Asked]) -> None:
         self._out = []
@@ -90,16 +94,19 @@ class Session(Client):
         """Tell the client, in one frame with what else is said at this moment."""
         encoded = self.dialect.encode(message)
         if self._out is None:
-            self.write([encoded])
+            self._let_leave([encoded])
         else:
             self._out.append(encoded)
 
     def flush(self) -> None:
-        """Let leave what was said: before something is waited for, or broadcast to it."""
+        """Let leave what was said: before something is broadcast to it, or the end."""
         if self._out:
             out, self._out = self._out, []
-            if not self.write(out) and self.socket.is_open:
-                self.end(Disconnects.SLOW)
+            self._let_leave(out)
+
+    def _let_leave(self, messages: list[bytes]) -> None:
+        if not self.write(messages) and self.socket.is_open:
+            self.end(Disconnects.SLOW)
 
     def write(self, messages: list[bytes]) -> bool:
         self._service.counts.sent += len(messages)
@@ -137,7 +144,6 @@ class Session(Client):
     async def ask(self, handler: Callable[..., Any], *arguments: Any) -> Any:
         """What the program's handler answers. Raises: Denied, Fault, and whatever it raises."""
         if inspect.iscoroutinefunction(handler):
-            self.flush()
             await in_task()
         result = handler(*arguments)
         return await result if inspect.isawaitable(result) else result
@@ -217,7 +223,6 @@ class Session(Client):
     async def _presence(self, id: int, request: c.PresenceRequest) -> r.PresenceResult:
         place = self._service.namespaces.place(request.channel)
         reading_presence(place, self.asker(request.channel))
-        self.flush()
         return r.PresenceResult(
             presence=dict(
                 await self._service.present.of(name_of(request.channel), int(self._service.bounds.max_presence))
@@ -227,14 +232,12 @@ class Session(Client):
     async def _presence_stats(self, id: int, request: c.PresenceStatsRequest) -> r.PresenceStatsResult:
         place = self._service.namespaces.place(request.channel)
         reading_presence(place, self.asker(request.channel))
-        self.flush()
         clients, users = await self._service.present.counts(name_of(request.channel))
         return r.PresenceStatsResult(num_clients=clients, num_users=users)
 
     async def _history(self, id: int, request: c.HistoryRequest) -> r.HistoryResult:
         place = self._service.namespaces.place(request.channel)
         reading_history(place, self.asker(request.channel))
-        self.flush()
         since = request.since
         return await self._service.read_history(
             place, request.limit, None if since is None else (since.offset, since.epoch), request.reverse,
@@ -365,7 +368,7 @@ class Session(Client):
                 self.end(Disconnects.STALE)
                 return None
             return self._since + bounds.connect_timeout
-        if self._pinged:
+        if self._pinged and now >= self._pinged + bounds.pong_timeout:
             if self._conversation.owes_pong:
                 self.end(Disconnects.NO_PONG)
                 return None
@@ -377,7 +380,6 @@ class Session(Client):
                 self._conversation.pinged()
                 self._pinged = now
             self._since = now + bounds.ping
-            return min(now + bounds.pong_timeout, self._next(now))
         return self._next(now)
 
     def _schedule_ping(self, now: float, part: float) -> None:
@@ -389,10 +391,11 @@ class Session(Client):
 
     def _next(self, now: float) -> float:
         """When something is due."""
+        due = min(self._since, self._pinged + self._service.bounds.pong_timeout) if self._pinged else self._since
         ends = [end for end in (self.expires_at, *(sub.expires_at for sub in self.subs.values())) if end is not None]
         if not ends or self._service.insecure:
-            return self._since
-        return min(self._since, now + max(min(ends) + self._service.bounds.expired_grace - time.time(), 0.0))
+            return due
+        return min(due, now + max(min(ends) + self._service.bounds.expired_grace - time.time(), 0.0))
 
     def _expire(self, clock: float) -> bool:
         """End what has expired. Returns whether that is the connection."""
