@@ -37,7 +37,7 @@ class Left(Struct, array_like=True, tag=3, gc=False):
 
 Event = Sent | Joined | Left
 
-body_of = msgspec.msgpack.Encoder().encode
+body_of: Callable[[Event], bytes] = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], Event] = msgspec.msgpack.Decoder(Event).decode
 
 

@@ -33,6 +33,14 @@ class Client:
         self.expires_at: float | None = None
         """When the connection ends unless it is refreshed, in seconds since 1970. None: never."""
 
+    def become(self, user: str, info: bytes, meta: bytes, expires_at: float | None) -> None:
+        """For sessions alone: that is who it is."""
+        self.user, self.info, self.meta, self.expires_at = user, info, meta, expires_at
+
+    def be_called(self, id: str) -> None:
+        """For sessions alone: that is its id."""
+        self.id = id
+
     def __repr__(self) -> str:
         return f"<Client {self.id or 'not connected yet'} of {self.user or 'nobody'!r}>"
 

@@ -153,10 +153,10 @@ class Session(Client):
     async def _connect(self, id: int, request: c.ConnectRequest) -> None:
         service = self._service
         who = await subscribing.who(self, service, request)
-        self.user, self.info, self.meta, self.expires_at = who.user, who.info, who.meta, who.expires_at
+        self.become(who.user, who.info, who.meta, who.expires_at)
         if service.is_full(self.user):
             raise Fault(Disconnects.CONNECTION_LIMIT)
-        self.id = str(uuid.uuid4())
+        self.be_called(str(uuid.uuid4()))
         wanted = await subscribing.server_side(self, service, who.subs, request.subs)
         try:
             if not self._conversation.hears or not self.socket.is_open:
@@ -266,7 +266,7 @@ class Session(Client):
         if service.tokens is None:
             raise Fault(Disconnects.BAD_REQUEST, "a refresh where there are no tokens")
         token = service.tokens.refreshed_connection(request.token, self.user)
-        self.expires_at, self.meta = token.expires_at, token.meta or self.meta
+        self.become(self.user, self.info, token.meta or self.meta, token.expires_at)
         self.look_again()
         return r.RefreshResult(expires=bool(self.ttl), ttl=self.ttl)
 
