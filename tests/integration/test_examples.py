@@ -16,6 +16,7 @@ from support.asgi_servers import uvicorn_serving
 from support.client import RawClient
 from support.processes import running
 from support.serving import serving, until
+from support.session_client import Peer, PeerClosed
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -48,6 +49,35 @@ async def test_chat() -> None:
         await until(lambda: chat.hub.count("lobby") == 1)
         bob.text('{"say": "not a member", "to": "lobby"}')
         assert await bob.read_close() == (3000, "invalid payload")
+
+
+async def test_realtime_chat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBBUB_BROKER", "memory:")
+    example = load("realtime_chat")
+    async with (
+        uvicorn_serving(example.app) as (port, _),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
+        ann, bob = (Peer(f"ws://127.0.0.1:{port}/connection/websocket") for _ in range(2))
+        for peer, name in (ann, "ann"), (bob, "bob"):
+            await peer.connect(token=(await http.get("/token", params={"name": name})).text)
+            await peer.subscribe("chat:lobby")
+        assert "publish" in await ann.ask(publish={"channel": "chat:lobby", "data": {"text": " hello "}})
+        await bob.until(lambda: bob.bodies("chat:lobby") == [{"text": "hello"}])
+        assert bob.got["chat:lobby"][0]["info"]["user"] == "ann"
+        here = (await bob.ask(presence={"channel": "chat:lobby"}))["presence"]["presence"]
+        assert sorted(one["user"] for one in here.values()) == ["ann", "bob"]
+        refused = await ann.ask(publish={"channel": "chat:lobby", "data": {"text": 7}})
+        assert refused["error"]["code"] == 107
+        nobody = Peer(ann.url)
+        await nobody.open()
+        with pytest.raises(PeerClosed):
+            await nobody.ask(connect={"token": "forged"})
+        assert nobody.code == 3500
+        assert "centrifuge.js" in (await http.get("/")).text
+        for peer in (ann, bob, nobody):
+            await peer.close()
+        await example.rt.close()
 
 
 async def test_fastapi_chat() -> None:
