@@ -71,7 +71,8 @@ fuzz: $(VENV)/dev.stamp ## both codecs against each other for FUZZ_SECONDS (60),
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/property --timeout 1800
 
 faults: $(VENV)/dev.stamp ## injure brokers, links and workers under load, FAULTS (20) times each; BROKERS= and FAULT= choose
-	@$(BIN)/python tests/faults/run.py --times $(FAULTS) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(FAULT),--faults $(FAULT))
+	@$(BIN)/python tests/faults/run.py --times $(FAULTS) $(if $(BROKERS),--brokers $(BROKERS)) \
+		$(if $(FAULT),--faults $(FAULT)) $(if $(PAGE),--page $(PAGE))
 
 model: $(VENV)/dev.stamp ## every interleaving of the mailbox's protocol, with more threads than the tests have: half a minute
 	@$(BIN)/python tests/model/mailbox.py

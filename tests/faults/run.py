@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import shlex
 import shutil
 import sys
 import tempfile
@@ -68,6 +69,7 @@ async def trouble(broker: str, history: bool, faults: Sequence[Fault], load: Loa
         await world.close()
 
 
+MARK = "<!-- the table -->"
 HEAD = (
     "| broker | fault | times | members | publications | deliveries | gaps | told | healed | unknown | duplicates |"
     " inversions | unsignalled | miscounted | lost |\n"
@@ -100,7 +102,7 @@ async def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--rate", type=float, default=60.0, help="publications a second, of each worker (60)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30), help="printed, to do it again")
-    parser.add_argument("--table", type=Path, help="a file for the table as well")
+    parser.add_argument("--page", type=Path, help=f"a file in which what stands behind {MARK} is replaced by the table")
     given = parser.parse_args()
     load = Load(workers=given.workers, members=given.members, rate=given.rate)
     slots = asyncio.Semaphore(given.at_once)
@@ -133,8 +135,11 @@ async def main() -> int:
     await asyncio.gather(*(one(cell) for cell in chosen))
     table = "\n".join([HEAD, *(rows[cell] for cell in chosen if cell in rows)])
     print(table)
-    if given.table:
-        given.table.write_text(table + "\n")
+    if given.page:
+        seed = [] if "--seed" in sys.argv else ["--seed", str(given.seed)]
+        command = shlex.join(["tests/faults/run.py", *sys.argv[1:], *seed])
+        text = given.page.read_text().partition(MARK)[0]
+        given.page.write_text(f"{text}{MARK}\n\n    {command}\n\n{table}\n")
     return 1 if wrong else 0
 
 
