@@ -34,6 +34,7 @@ from hubbub.errors import BrokerUnavailable
 __all__ = ["Engine", "MemoryBroker", "Roll"]
 
 EXPIRED_AT_ONCE = 256  # channels that are forgotten in one call
+LEFT = 64  # nodes that have gone, and whose clients are remembered for those who evict them
 
 
 class Roll:
@@ -84,6 +85,7 @@ class Engine:
     def __init__(self, position_ttl: float | None = None) -> None:
         self.roll: Roll = Roll()
         self.brokers: dict[bytes, MemoryBroker] = {}  # by node
+        self.left: dict[bytes, list[Change]] = {}  # who went with a node that has gone, until another one evicts it
         self._position_ttl = position_ttl
         self._logs: dict[bytes, Log] = {}
         self._expiring: list[tuple[float, bytes]] = []  # a heap, with an entry for each log when that is due
@@ -151,6 +153,13 @@ class Engine:
     def forget(self, channel: bytes) -> None:
         self.log(channel, self.now()).forget()
 
+    def forget_node(self, node: bytes) -> None:
+        """It has gone, and who is present through it."""
+        if (changes := self.roll.evict(node)) and self.brokers:
+            self.left[node] = changes
+            while len(self.left) > LEFT:
+                del self.left[next(iter(self.left))]
+
     def check(self) -> list[Check]:
         """What there is to say of it."""
         return [Check("history", "in memory: it ends with this process")]
@@ -210,6 +219,7 @@ class MemoryBroker(Broker):
     async def start(self, node: bytes, events: Events) -> None:
         self._node, self.events, self._started = node, events, True
         self.engine.brokers[node] = self
+        self.engine.left.pop(node, None)
         events.state(True, "in this process")
 
     async def close(self) -> None:
@@ -219,7 +229,7 @@ class MemoryBroker(Broker):
         self._started = False
         if self.engine.brokers.get(self._node) is self:  # and the node is not back already, by another broker
             del self.engine.brokers[self._node]
-            self.engine.roll.evict(self._node)
+            self.engine.forget_node(self._node)
             for other in tuple(self.engine.brokers.values()):
                 other.events.gone(self._node)
 
@@ -260,7 +270,8 @@ class MemoryBroker(Broker):
         return self._linked().roll.of(channel, limit)
 
     async def evict(self, node: bytes) -> Sequence[Change]:
-        return self._linked().roll.evict(node)
+        engine = self._linked()
+        return [*engine.left.pop(node, ()), *engine.roll.evict(node)]
 
     async def control(self, data: bytes, node: bytes | None = None) -> None:
         brokers = self._linked().brokers

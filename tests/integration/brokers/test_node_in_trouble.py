@@ -132,3 +132,22 @@ async def test_a_node_that_was_taken_for_dead_and_lives_puts_its_own_again(world
     assert sorted(change.client for change in world.receivers[1].left) == ["a", "b"]
     await until_present(auditor, ["a", "b"])
     await auditor.close()
+
+
+async def test_who_was_present_through_a_dead_node_is_told_to_one_of_the_others(
+    world: NodeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hubbub.node.stay.HEARTBEAT", 0.3)
+    monkeypatch.setattr("hubbub.node.colleagues.LEASE", 1.5)
+    node, *others = [await world.node() for _ in range(3)]
+    auditor = await world.auditor()
+    node.present([Change(ROOM, "a", "user", b""), Change(ROOM, "b", "user", b"")])
+    others[0].present([Change(ROOM, "c", "user", b"")])
+    await until_present(auditor, ["a", "b", "c"])
+    await until(lambda: all(other._stay and node.id in other._stay.colleagues.living for other in others))
+    await world.engine.proxies[0].close()
+    await until_present(auditor, ["c"])
+    await until(lambda: sum(len(receiver.left) for receiver in world.receivers[1:]) == 2)
+    left = [change.client for receiver in world.receivers[1:] for change in receiver.left]
+    assert sorted(left) == ["a", "b"]
+    await auditor.close()
