@@ -32,6 +32,7 @@ class Line:
     """It begins by holding what comes; `begin` tells it where the channel stands."""
 
     __slots__ = (
+        "_floor",
         "_held",
         "_held_size",
         "_skipped",
@@ -52,6 +53,7 @@ class Line:
         self.whole: bool = False  # nothing is missing: what follows is delivered
         self.overflowed: bool = False  # more came than is held, and was let go
         self.duplicates: int = 0
+        self._floor = 0  # offsets up to here are from before this line, and may still come
         self._tail: dict[int, bytes] = {}  # ids by offset, oldest first
         self._skipped: dict[int, int] = {}  # offsets up to which, and behind which, all were given up; oldest first
         self._held: list[Publication] = []
@@ -178,6 +180,7 @@ class Line:
 
     def _stand_at(self, position: Position) -> None:
         self.top, self.epoch = position
+        self._floor = self.top
         self._skipped.clear()
         self._tail.clear()
 
@@ -191,6 +194,8 @@ class Line:
         offset = publication.offset
         if publication.epoch != self.epoch or offset > self.top:
             return False
+        if offset <= self._floor:
+            return True
         if (known := self._tail.get(offset)) is not None:
             return known == publication.id
         if any(after < offset <= until for until, after in self._skipped.items()):

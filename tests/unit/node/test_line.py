@@ -239,3 +239,15 @@ def test_without_history_the_line_stands_where_the_channel_does() -> None:
         line.expect(position)
         assert line.give_up() == ([], None)
         assert (line.top, line.epoch, line.whole) == (*position, True)
+
+
+def test_what_is_late_from_before_the_line_is_no_offset_that_was_used_again() -> None:
+    """It was under way on another link than the one on which the position was asked for."""
+    whole = log(5)
+    line = Line()
+    line.begin(Position(3, "epoch001"))
+    assert line.follow(whole[2:3]) == []
+    assert line.follow(whole[3:4]) == whole[3:4]
+    assert line.follow(whole[1:3]) == []
+    assert line.whole
+    assert line.follow(whole[4:]) == whole[4:]
