@@ -13,7 +13,19 @@ from msgspec import Struct
 
 from hubbub.realtime.protocol import ClientInfo, Publication, raw
 
-__all__ = ["Event", "Joined", "Left", "Sent", "beside", "body_of", "event_of", "info_of", "name_of", "publication_of"]
+__all__ = [
+    "Event",
+    "Joined",
+    "Left",
+    "Sent",
+    "beside",
+    "body_of",
+    "channel_of",
+    "event_of",
+    "info_of",
+    "name_of",
+    "publication_of",
+]
 
 Info = tuple[str, str, bytes, bytes]
 
@@ -49,6 +61,11 @@ def event_of(body: bytes) -> Event:
 def name_of(channel: str) -> bytes:
     """What the broker knows the channel's publications by."""
     return b"r:" + channel.encode("utf-8", "surrogatepass")
+
+
+def channel_of(name: bytes) -> str | None:
+    """The channel whose publications the broker knows by that name; None: no channel's."""
+    return name[2:].decode("utf-8", "surrogatepass") if name[:2] == b"r:" else None
 
 
 def beside(channel: str) -> bytes:

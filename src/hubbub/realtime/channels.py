@@ -33,11 +33,12 @@ class Channels:
     Args:
         insufficient: called with a channel some of whose publications are lost to this node.
         asked: what this node answers to others.
+        gone: called with each client of a node that has ended.
     """
 
     def __init__(
         self, hub: Hub, log: PeerLog, most: int, insufficient: Callable[[Channel], None],
-        asked: Callable[[str, Any], Any],
+        asked: Callable[[str, Any], Any], gone: Callable[[Change], None],
     ) -> None:  # fmt: skip
         self.node: Node
         self._forms = Forms(hub)
@@ -45,6 +46,7 @@ class Channels:
         self._most = most
         self._insufficient = insufficient
         self._asked = asked
+        self._gone = gone
         self._named: dict[str, Channel] = {}
         self._known: dict[bytes, Channel] = {}  # by both of their names at the broker
         self._late: dict[Channel, deque[Sequence[Publication]]] = {}
@@ -234,3 +236,5 @@ class Channels:
 
     def gone(self, changes: Sequence[Change]) -> None:
         """These were of a node that has ended."""
+        for change in changes:
+            self._gone(change)

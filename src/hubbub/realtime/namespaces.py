@@ -20,6 +20,7 @@ __all__ = ["Names", "Namespace", "Namespaces", "Place"]
 
 _NAME = re.compile(r"[-a-zA-Z0-9_]{2,}\Z")
 PLACES = 16_384  # channels whose place is remembered
+MOST_GRACE = 300.0  # seconds
 _MODES = ("stream", "cache")
 _FORMATS = ("", "json", "json_object", "binary")
 
@@ -37,6 +38,11 @@ class Namespace:
     """Joining and leaving is told to those who ask for that and may ask for presence."""
     force_push_join_leave: bool = False
     """It is told to everybody."""
+    group_by_user: bool = False
+    """Of all sessions of a user, on all nodes, the first one's join is told, and the last one's leave."""
+    leave_grace: float = 0.0
+    """Seconds, up to 300, in which a user whose last connection broke may come back before a leave is told. With
+    group_by_user."""
 
     history: History | None = None
     """How much is kept of each channel."""
@@ -93,6 +99,11 @@ class Namespace:
         history: Any = self.history
         if history is not None and not isinstance(history, History):
             raise Misuse(f"Namespace.history is a History, or None, not {shown(history)}")
+        grace: Any = self.leave_grace
+        if not isinstance(grace, (int, float)) or isinstance(grace, bool) or not 0 <= grace <= MOST_GRACE:
+            raise Misuse(f"Namespace.leave_grace is a number of seconds up to {MOST_GRACE:g}, not {shown(grace)}")
+        if grace and not self.group_by_user:
+            raise Misuse("Namespace.leave_grace needs group_by_user: each session is another client")
         _one_of("force_recovery_mode", self.force_recovery_mode, _MODES)
         _one_of("publication_data_format", self.publication_data_format, _FORMATS)
         if isinstance(self.allowed_delta_types, str) or not set(self.allowed_delta_types) <= {"fossil"}:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from hubbub.brokers import Broker, Position, broker_for
+from hubbub.brokers import Broker, Change, Position, broker_for
 from hubbub.brokers import Published as Appended
 from hubbub.errors import HubbubError
 from hubbub.hub import Hub
@@ -16,11 +16,24 @@ from hubbub.limits import Limits
 from hubbub.logs import PeerLog
 from hubbub.node import Node, Ticket
 from hubbub.realtime import acts
-from hubbub.realtime.bodies import Event, Info, Joined, Left, Sent, beside, body_of, event_of, name_of, publication_of
+from hubbub.realtime.bodies import (
+    Event,
+    Info,
+    Joined,
+    Left,
+    Sent,
+    beside,
+    body_of,
+    channel_of,
+    event_of,
+    name_of,
+    publication_of,
+)
 from hubbub.realtime.bounds import Bounds
 from hubbub.realtime.channel import Channel, Subscription
 from hubbub.realtime.channels import Channels
 from hubbub.realtime.forms import Forms
+from hubbub.realtime.groups import Groups
 from hubbub.realtime.handlers import Handlers
 from hubbub.realtime.namespaces import Names, Namespace, Namespaces, Place
 from hubbub.realtime.present import Present
@@ -67,12 +80,13 @@ class Service:
         self.counts: Counts = Counts()
         self.channels: Channels = Channels(
             self.hub, self.log, int(self.bounds.max_publications), self._insufficient,
-            lambda question, content: acts.answer(self, question, content),
+            lambda question, content: acts.answer(self, question, content), self._gone,
         )  # fmt: skip
         self.node: Node = Node(lambda: next(brokers, None) or broker_for(broker), self.channels, limits, self._keeps)
         self.channels.node = self.node
         self.forms: Forms = Forms(self.hub)
         self.present: Present = Present(self.node)
+        self.groups: Groups = Groups(self.node, self.tell_beside, self.channels.begin)
         self.sessions: dict[str, Session] = {}
         self.users: dict[str, set[Session]] = {}
         tick = min(1.0, self.bounds.pong_timeout / 8, self.bounds.connect_timeout / 8)
@@ -124,14 +138,14 @@ class Service:
         if subscription.expires_at is not None:
             session.look_again()
 
-    def leave(self, session: Session, subscription: Subscription) -> None:
-        """It is no more."""
+    def leave(self, session: Session, subscription: Subscription, lost: bool) -> None:
+        """It is no more. `lost`: for the connection has ended."""
         channel = subscription.channel
         channel.members.pop(session, None)
         self.forms.leave(session, subscription)
         if subscription.options.presence:
             self.present.drop(channel.names, session.id)
-        self._tell_presence(session, subscription, joined=False)
+        self._tell_presence(session, subscription, joined=False, lost=lost)
         self.channels.let_go(channel)
 
     def tell_when_it_reads(self, session: Session, channel: str) -> None:
@@ -142,17 +156,35 @@ class Service:
         if session.socket.buffered or not session.tell(told):
             asyncio.get_running_loop().call_later(READS, self.tell_when_it_reads, session, channel)
 
-    def _tell_presence(self, session: Session, subscription: Subscription, joined: bool) -> None:
+    def _tell_presence(self, session: Session, subscription: Subscription, *, joined: bool, lost: bool = False) -> None:
         channel = subscription.channel
         if subscription.options.emits_join_leave:
             info: Info = (session.user, session.id, session.info, subscription.info)
-            self.tell_beside(channel.name, (Joined if joined else Left)(info=info))
+            options = channel.place.options
+            if not options.group_by_user or not session.user:
+                self.tell_beside(channel.name, (Joined if joined else Left)(info=info))
+            elif joined:
+                self.groups.join(channel.name, info)
+            else:
+                self.groups.leave(channel.name, info, options.leave_grace if lost else 0.0)
         handler = self.handlers.presence.find(channel.name)
         if handler is not None:
             try:
                 handler(session, channel.name, joined)
             except Exception as error:
                 self.log.failure("a presence handler raised", error)
+
+    def _gone(self, change: Change) -> None:
+        """A client of a node that has ended."""
+        name = channel_of(change.channel)
+        if name is None:
+            return
+        with suppress(Fault):
+            options = self.namespaces.place(name).options
+            if options.join_leave and options.group_by_user and change.user:
+                self.groups.lost(name, change.user, change.client)
+            elif options.join_leave:
+                self.tell_beside(name, Left(info=(change.user, change.client, b"", b"")))
 
     def _insufficient(self, channel: Channel) -> None:
         for session, subscription in list(channel.members.items()):

@@ -302,12 +302,16 @@ class Session(Client):
 
     # Subscriptions that end
 
-    def leave(self, name: str, told: Unsubscribe | None = None) -> bool:
-        """End a subscription, and tell the client why, if it did not ask for that. Returns whether there was one."""
+    def leave(self, name: str, told: Unsubscribe | None = None, *, lost: bool = False) -> bool:
+        """End a subscription, and tell the client why, if it did not ask for that. Returns whether there was one.
+
+        Args:
+            lost: the connection has ended.
+        """
         sub = self.subs.pop(name, None)
         if sub is None:
             return False
-        self._service.leave(self, sub)
+        self._service.leave(self, sub, lost)
         if told is not None:
             self.say(push(told, name))
         return True
@@ -350,7 +354,7 @@ class Session(Client):
         """The connection is over."""
         self._conversation.end()
         for name in list(self.subs):
-            self.leave(name)
+            self.leave(name, lost=True)
         self._service.forget(self)
         handler = self._service.handlers.disconnect
         if handler is None or not self.id:
