@@ -1,4 +1,4 @@
-"""Writes the pages of the docs that follow from the code: reference.md, limits.md and command-line.md.
+"""Writes the pages of the docs that follow from the code: reference.md, sessions.md, limits.md and command-line.md.
 
 python tools/docs.py          write them
 python tools/docs.py --check  exit with 1 if one of them is out of date
@@ -13,9 +13,11 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer
 from typer.main import get_command
 
@@ -23,6 +25,8 @@ import hubbub
 import hubbub.asgi
 import hubbub.realtime
 from hubbub.cli import app
+from hubbub.realtime import conversation
+from hubbub.realtime.protocol import Disconnect, Disconnects, Error, Errors, Unsubscribe, Unsubscribes
 
 DOCS = Path(__file__).parents[1] / "docs"
 GROUPS = {
@@ -42,8 +46,13 @@ REALTIME = [
     "Denied",
     "Fault",
     "Published",
+    "HistoryResult",
+    "Publication",
+    "Position",
+    "ClientInfo",
     "Tokens",
     "Namespace",
+    "History",
     "Names",
     "Bounds",
     "RealtimeStatistics",
@@ -51,12 +60,22 @@ REALTIME = [
     "Error",
     "Disconnect",
 ]
+ON_ITS_OWN_PAGE = {
+    hubbub.Limits: "Every bound, field by field: [limits](limits.md).\n",
+    hubbub.realtime.Namespace: "Every option, field by field: [sessions](sessions.md#namespaces).\n",
+    hubbub.realtime.Bounds: "Every bound, field by field: [sessions](sessions.md#bounds).\n",
+}
 MADE = "<!-- Written by tools/docs.py from the code: change the docstrings, then run it. -->\n"
 
 
 def pages() -> dict[str, str]:
     """Every page by its name."""
-    return {"reference.md": reference(), "limits.md": limits(), "command-line.md": command_line()}
+    return {
+        "reference.md": reference(),
+        "sessions.md": sessions(),
+        "limits.md": limits(),
+        "command-line.md": command_line(),
+    }
 
 
 def reference() -> str:
@@ -74,6 +93,7 @@ def reference() -> str:
         parts += [entry("hubbub", name, getattr(hubbub, name)) for name in names]
     parts.append("## In web frameworks\n")
     parts += [entry("hubbub.asgi", name, getattr(hubbub.asgi, name)) for name in ASGI]
+    assert set(REALTIME) == set(hubbub.realtime.__all__), "not in the reference, or not public"
     parts.append("## Real-time sessions\n")
     parts += [entry("hubbub.realtime", name, getattr(hubbub.realtime, name)) for name in REALTIME]
     return "\n".join(parts)
@@ -84,10 +104,10 @@ def entry(module: str, name: str, item: Any) -> str:
     lines = [f"### {module}.{name}\n"]
     made_elsewhere = item is hubbub.Frame  # and its fields may be the compiled twin's
     if inspect.isclass(item) and (
-        issubclass(item, enum.Enum | tuple) or dataclasses.is_dataclass(item) or made_elsewhere
+        issubclass(item, enum.Enum | tuple | msgspec.Struct) or dataclasses.is_dataclass(item) or made_elsewhere
     ):
-        if item is hubbub.Limits:
-            return "\n".join([*lines, "Every bound, field by field: [limits](limits.md).\n"])
+        if item in ON_ITS_OWN_PAGE:
+            return "\n".join([*lines, doc(item), ON_ITS_OWN_PAGE[item]])
         lines += [doc(item), *attributes(item)]
     elif inspect.isclass(item):
         lines += [f"```python\n{name}{signature(item)}\n```\n", doc(item), *attributes(item), *methods(item)]
@@ -98,11 +118,37 @@ def entry(module: str, name: str, item: Any) -> str:
 
 def signature(item: Any) -> str:
     try:
-        shown = str(inspect.signature(item))
+        found = inspect.signature(item)
     except ValueError:
         return "()"
-    shown = shown.replace("'", "").replace("self, ", "").replace("(self)", "()")
-    return shown if len(shown) < 90 else shown.replace(", ", ",\n    ").replace("(", "(\n    ", 1)
+    shown, named = list[str](), False
+    for parameter in found.parameters.values():
+        if parameter.name == "self":
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and not named:
+            shown.append("*")
+            named = True
+        shown.append(argument(parameter))
+        named = named or parameter.kind is parameter.VAR_POSITIONAL
+    returned = "" if found.return_annotation is found.empty else f" -> {annotated(found.return_annotation)}"
+    line = f"({', '.join(shown)}){returned}"
+    return line if len(line) < 90 else "(\n    " + ",\n    ".join(shown) + f"\n){returned}"
+
+
+def argument(parameter: inspect.Parameter) -> str:
+    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    text = f"{stars}{parameter.name}"
+    if parameter.annotation is not parameter.empty:
+        text += f": {annotated(parameter.annotation)}"
+    if parameter.default is parameter.empty:
+        return text
+    default = parameter.default
+    value = getattr(default, "__qualname__", "") if callable(default) else repr(default)
+    return f"{text} = {value}" if ":" in text else f"{text}={value}"
+
+
+def annotated(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
 def doc(item: Any) -> str:
@@ -131,36 +177,148 @@ def described(item: type) -> Iterator[tuple[str, str, str]]:
     """Name, docstring and default of each field, read from the source: Python forgets such docstrings."""
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(item))).body
     assert isinstance(node, ast.ClassDef)
-    for field, after in zip(node.body, node.body[1:], strict=False):
-        if not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)):
-            continue
-        target = field.targets[0] if isinstance(field, ast.Assign) else getattr(field, "target", None)
-        if isinstance(target, ast.Name):
-            value = getattr(field, "value", None)
-            yield target.id, str(after.value.value), ast.unparse(value) if value is not None else ""
+    made = [inner for inner in node.body if isinstance(inner, ast.FunctionDef) and inner.name == "__init__"]
+    for body in (node.body, *(inner.body for inner in made)):
+        for field, after in pairwise(body):
+            if not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)):
+                continue
+            target = field.targets[0] if isinstance(field, ast.Assign) else getattr(field, "target", None)
+            name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "_")
+            if not name.startswith("_"):
+                value = getattr(field, "value", None)
+                yield name, str(after.value.value), ast.unparse(value) if value is not None else ""
 
 
 def methods(item: type) -> list[str]:
+    """Its own, and those of the parts that it is made of."""
     out = []
-    for name, member in vars(item).items():
-        if name.startswith("_") or not inspect.getdoc(member) or name in asgi_inner(item):
+    public = {getattr(module, name) for module in (hubbub, hubbub.asgi, hubbub.realtime) for name in module.__all__}
+    parts = [base for base in item.__mro__ if base is item or (base not in public and "hubbub" in base.__module__)]
+    for name, member in ((name, member) for part in parts for name, member in vars(part).items()):
+        if name.startswith("_") or not inspect.getdoc(member) or name in inner(item):
             continue
         if isinstance(member, property):
             out.append(f"#### {item.__name__}.{name}\n\n{doc(member)}")
         elif callable(member):
-            out.append(f"#### {item.__name__}.{name}\n\n```python\n{name}{signature(member)}\n```\n\n{doc(member)}")
+            kind = "async " if inspect.iscoroutinefunction(member) else ""
+            call = f"```python\n{kind}{name}{signature(member)}\n```"
+            out.append(f"#### {item.__name__}.{name}\n\n{call}\n\n{doc(member)}")
     return out
 
 
-def asgi_inner(item: type) -> set[str]:
+def inner(item: type) -> set[str]:
     """What a public class has for this library alone."""
     if item is hubbub.asgi.WebSocketProtocol:
-        return {name for name in vars(item) if name not in ("limits", "compression", "hub")}
+        everything = {name for base in item.__mro__ for name in vars(base)}
+        return everything - {"limits", "compression", "hub"}
     return {
         hubbub.Hub: {"adopt", "forget", "catch_up"},
         hubbub.Socket: {"end", "remember"},
         hubbub.Server: {"start"},
+        hubbub.realtime.Client: {"become", "be_called", "tell", "write"},
     }.get(item, set())
+
+
+def sessions() -> str:
+    intro = """\
+# Sessions: options, bounds and codes
+
+## Namespaces
+
+The options of `hubbub.realtime.Namespace`. What each is for: [permissions](how-to/permissions.md),
+[recovery](how-to/recovery.md), [presence](how-to/presence.md).
+
+"""
+    bounds = """
+
+## Bounds
+
+The fields of `hubbub.realtime.Bounds`. Sizes are in bytes, times in seconds. The [limits](limits.md) of every
+connection hold as well; `Realtime(bounds=..., limits=...)` takes both.
+
+"""
+    states = f"""
+
+## A session's states
+
+After the upgrade, as `realtime/conversation.py` has it. What is not in it ends the connection with 3501.
+
+```mermaid
+{conversation.diagram()}
+```
+"""
+    return "\n".join([MADE, intro + options(), bounds + bounded(), states, *codes()])
+
+
+def options() -> str:
+    rows = ["| option | default | what it does |", "|---|---|---|"]
+    for name, text, _ in described(hubbub.realtime.Namespace):
+        default = getattr(hubbub.realtime.Namespace(), name)
+        rows.append(f"| `{name}` | `{default!r}` | {' '.join(text.split())} |")
+    return "\n".join(rows)
+
+
+def bounded() -> str:
+    rows = ["| field | default | what it bounds, and what happens there |", "|---|---|---|"]
+    for name, text, _ in described(hubbub.realtime.Bounds):
+        rows.append(f"| `{name}` | {getattr(hubbub.realtime.Bounds(), name):,g} | {' '.join(text.split())} |")
+    return "\n".join(rows)
+
+
+def codes() -> Iterator[str]:
+    yield """\
+## Errors
+
+An error answers one command. Handlers answer with codes of their own, from 400 to 1999 (`Denied`).
+
+| code | message | client libraries then | when |
+|---|---|---|---|"""
+    yield from coded(Errors, Error)
+    yield """
+A client library that leaves it is disconnected, where the error answers its connect; ends the subscription, where it
+answers a subscribe; and tells whoever asked, where it answers anything else.
+
+## Disconnects
+
+A disconnect ends the connection: its code and reason are those of the close frame. Programs have codes of their own,
+from 4000 to 4999, and clients come back after those below 4500.
+
+| code | reason | client libraries then | when |
+|---|---|---|---|"""
+    yield from coded(Disconnects, Disconnect)
+    yield """
+A frame over `Bounds.max_command` ends the connection with 1009, and a stop of the server in good order with 1001,
+or 1012 under uvicorn. A client that takes no byte is cut without a code, with 1006.
+
+## Unsubscribes
+
+An unsubscribe ends one subscription. What the server has subscribed a client to is then gone, whatever the code.
+
+| code | reason | client libraries then | when |
+|---|---|---|---|"""
+    yield from coded(Unsubscribes, Unsubscribe)
+
+
+def coded(table: type, kind: type[Error | Disconnect | Unsubscribe]) -> Iterator[str]:
+    """What is sent, row by row, and then the codes that never are."""
+    never = []
+    for name, text, _ in described(table):
+        one = getattr(table, name)
+        assert isinstance(one, kind)
+        if text.startswith("Never sent"):
+            never.append(str(one.code))
+            continue
+        if isinstance(one, Error):
+            again, words = one.temporary, one.message
+        else:
+            again = one.reconnects if isinstance(one, Disconnect) else one.resubscribes
+            words = one.reason
+        does = {Error: "try again", Disconnect: "come back", Unsubscribe: "subscribe again"}[kind]
+        does = does if again else "leave it"
+        if one is Errors.TOKEN_EXPIRED:
+            does = "get a token and try again"
+        yield f"| {one.code} | {words} | {does} | {' '.join(text.split())} |"
+    yield f"\nThe protocol has {', '.join(never)} as well, which hubbub never sends."
 
 
 def limits() -> str:

@@ -6,12 +6,13 @@ get, and `tokens.py` what tokens say (`keys.py`: who has signed them; `claims.py
 makes of a publication what subscribers get, with patches by `fossil.py`.
 """
 
-from hubbub.brokers import History
+from hubbub.brokers import History, Position
 from hubbub.realtime.bounds import Bounds
 from hubbub.realtime.client import Client
 from hubbub.realtime.handlers import Accepted, Connected, Denied
 from hubbub.realtime.namespaces import Names, Namespace
-from hubbub.realtime.protocol import Disconnect, Error, Fault
+from hubbub.realtime.protocol import ClientInfo, Disconnect, Error, Fault, Publication
+from hubbub.realtime.protocol.replies import HistoryResult
 from hubbub.realtime.publisher import Published
 from hubbub.realtime.realtime import Realtime
 from hubbub.realtime.statistics import NodeInfo, RealtimeStatistics
@@ -21,15 +22,19 @@ __all__ = [
     "Accepted",
     "Bounds",
     "Client",
+    "ClientInfo",
     "Connected",
     "Denied",
     "Disconnect",
     "Error",
     "Fault",
     "History",
+    "HistoryResult",
     "Names",
     "Namespace",
     "NodeInfo",
+    "Position",
+    "Publication",
     "Published",
     "Realtime",
     "RealtimeStatistics",

@@ -27,7 +27,10 @@ _FORMATS = ("", "json", "json_object", "binary")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Namespace:
-    """What may be done in the channels of a namespace. Clients without a user are anonymous, and need both permissions.
+    """What may be done in the channels of a namespace.
+
+    Clients without a user are anonymous: they need the permission "for anonymous" beside the one of clients or
+    subscribers.
 
     Raises: Misuse: a value of another kind, or options that contradict each other.
     """
@@ -37,7 +40,7 @@ class Namespace:
     join_leave: bool = False
     """Joining and leaving is told to those who ask for that and may ask for presence."""
     force_push_join_leave: bool = False
-    """It is told to everybody."""
+    """It is told to every subscriber. Needs join_leave."""
     group_by_user: bool = False
     """Of all sessions of a user, on all nodes, the first one's join is told, and the last one's leave."""
     leave_grace: float = 0.0
@@ -47,13 +50,13 @@ class Namespace:
     history: History | None = None
     """How much is kept of each channel."""
     force_positioning: bool = False
-    """Subscribers are told when they have missed something."""
+    """Subscribers know where they stand, and are told when they have missed something. Needs history."""
     allow_positioning: bool = False
-    """They are if they ask for it."""
+    """The same for those who ask for it."""
     force_recovery: bool = False
-    """Subscribers get what they missed while they were away. Needs history."""
+    """Subscribers that come back get what they missed. Needs history."""
     allow_recovery: bool = False
-    """They do if they ask for it."""
+    """The same for those who ask for it."""
     force_recovery_mode: str = "stream"
     """"stream": all that was missed. "cache": the latest publication alone."""
     auto_cache_recover: bool = False
@@ -62,24 +65,32 @@ class Namespace:
     allowed_delta_types: Sequence[str] = ()
     """("fossil",): subscribers who ask for it get patches instead of whole documents. Needs history."""
     delta_publish: bool = False
-    """What is published may be sent as a patch."""
+    """What is published may be sent as a patch, without `delta=True` in each call."""
     allow_tags_filter: bool = False
     """Subscribers may choose publications by their tags."""
 
     allow_subscribe_for_client: bool = False
     """Clients may subscribe without a token."""
     allow_subscribe_for_anonymous: bool = False
+    """Anonymous ones, too, together with the option above."""
     allow_publish_for_client: bool = False
     """Clients may publish."""
     allow_publish_for_subscriber: bool = False
     """Those that are subscribed may."""
     allow_publish_for_anonymous: bool = False
+    """Anonymous ones, too, together with one of the two above."""
     allow_presence_for_client: bool = False
+    """Clients may ask who is present."""
     allow_presence_for_subscriber: bool = False
+    """Those that are subscribed may."""
     allow_presence_for_anonymous: bool = False
+    """Anonymous ones, too, together with one of the two above."""
     allow_history_for_client: bool = False
+    """Clients may ask for history, and be subscribed with positions and recovery if they ask for these."""
     allow_history_for_subscriber: bool = False
+    """Those that are subscribed may."""
     allow_history_for_anonymous: bool = False
+    """Anonymous ones, too, together with one of the two above."""
     allow_user_limited_channels: bool = False
     """`name#1,2` is for the users "1" and "2" alone, who need no token."""
 

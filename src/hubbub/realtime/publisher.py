@@ -33,6 +33,7 @@ class Published(NamedTuple):
     offset: int
     """0 where nothing is kept."""
     epoch: str
+    """"" where nothing is kept."""
     sessions: int
     """Of this node, to which it was handed."""
     suppressed: str = ""

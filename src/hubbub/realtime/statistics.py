@@ -29,9 +29,11 @@ class RealtimeStatistics:
     """One node at one moment."""
 
     sessions: int
+    """Connected."""
     users: int
     """Different ones; the anonymous are one."""
     subscriptions: int
+    """Of all sessions together."""
     channels: int
     """With sessions of this node."""
     received: int
@@ -43,7 +45,9 @@ class RealtimeStatistics:
     disconnects: Mapping[int, int]
     """Ends of connections by this server, by code."""
     hub: Statistics
+    """What is handed out, waits and was dropped, as of every hub."""
     broker: BrokerStatistics
+    """The state of the link, and what went wrong on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +55,18 @@ class NodeInfo:
     """One node of all."""
 
     uid: str
+    """New with each start."""
     name: str
+    """As `Realtime` was told, or else the host's name and the process' number."""
     version: str
+    """As `Realtime` was told."""
     num_clients: int
+    """Sessions."""
     num_users: int
+    """Different ones; the anonymous are one."""
     num_subs: int
+    """Of all its sessions together."""
     num_channels: int
+    """With sessions of this node."""
     uptime: int
     """Seconds."""

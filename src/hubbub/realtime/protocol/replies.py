@@ -40,19 +40,26 @@ class ClientInfo(Record):
     """A client, as others see it."""
 
     user: Annotated[str, 1]
+    """"": anonymous."""
     client: Annotated[str, 2]
+    """Of its connection alone."""
     conn_info: Annotated[Data, 3] = NOTHING
+    """What its token or the connect handler says of it, in JSON."""
     chan_info: Annotated[Data, 4] = NOTHING
+    """What its subscription token or the subscribe handler says of it in this channel, in JSON."""
 
 
 class Publication(Record):
     """Data in a channel."""
 
     data: Annotated[Data, 4] = NOTHING
+    """As it was published: `bytes(publication.data)`, usually JSON."""
     info: Annotated[ClientInfo | None, 5] = None
     """Who published it, if a client did."""
     offset: Annotated[U64, 6] = 0
+    """0: it is not kept."""
     tags: Annotated[dict[str, str], 7] = {}
+    """For clients that choose by them."""
     delta: Annotated[bool, 8] = False
     """The data is a patch of the publication before it."""
     epoch: Annotated[str, 14] = ""
@@ -107,9 +114,12 @@ class PresenceStatsResult(Record):
 
 
 class HistoryResult(Record):
+    """A part of a channel's history, and where the channel stands."""
+
     publications: Annotated[list[Publication], 1]
     epoch: Annotated[str, 2]
     offset: Annotated[U64, 3]
+    """Of the latest publication, whether it is among them or not."""
 
 
 class PingResult(Record):
