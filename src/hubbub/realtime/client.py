@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from hubbub.realtime.data import encoded
@@ -19,9 +20,11 @@ class Client:
 
     __slots__ = ("dialect", "expires_at", "headers", "id", "info", "meta", "socket", "user")
 
-    def __init__(self, socket: Socket, dialect: Dialect) -> None:
+    def __init__(self, socket: Socket, dialect: Dialect, headers: Mapping[str, str]) -> None:
         self.socket: Socket = socket
         self.dialect: Dialect = dialect
+        self.headers: Mapping[str, str] = headers
+        """Of the upgrade request, such as its cookies, by names in lower case. Empty once the client is connected."""
         self.id: str = ""
         """Of this connection alone; "" before it is accepted."""
         self.user: str = ""

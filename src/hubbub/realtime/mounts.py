@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +11,7 @@ from hubbub.errors import Disconnected, Reject
 from hubbub.realtime.protocol import JSON, PROTOBUF, Dialect
 from hubbub.realtime.session import Session
 from hubbub.server import Closed, Handler
-from hubbub.wire import Request
+from hubbub.wire import Headers, Request
 
 if TYPE_CHECKING:
     from hubbub.realtime.service import Service
@@ -51,22 +51,24 @@ def allows(origin: str | None, host: str | None, allowed: Iterable[str] | None) 
 class SessionHandler(Handler):
     """One of our own server's connections."""
 
-    __slots__ = ("_dialect", "_service", "_session")
+    __slots__ = ("_dialect", "_headers", "_service", "_session")
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._dialect = JSON
+        self._headers: Mapping[str, str] = {}
         self._session: Session | None = None
 
     def handshake(self, request: Request) -> str | None:
-        headers = request.headers
+        self._headers = headers = request.headers
         if not allows(headers.get("origin"), headers.get("host"), self._service.allowed_origins):
             raise Reject("this origin is not allowed", status=403)
         self._dialect, chosen = dialect_of(request.query, request.subprotocols)
         return chosen
 
     def opened(self) -> None:
-        self._session = Session(self._service, self.socket, self._dialect)
+        self._session = Session(self._service, self.socket, self._dialect, self._headers)
+        self._headers = {}
 
     def message(self, data: Any) -> Awaitable[None] | None:
         assert self._session is not None
@@ -100,14 +102,14 @@ class Application:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
         if not allows(headers.get("origin"), headers.get("host"), self._service.allowed_origins):
             return await send({"type": "websocket.close", "code": 1008})
         query: bytes = scope.get("query_string", b"")
         dialect, chosen = dialect_of(query.decode("latin-1"), scope.get("subprotocols", ()))
         await send({"type": "websocket.accept", "subprotocol": chosen})
         socket = asgi.socket(scope, send)
-        session = Session(self._service, socket, dialect)
+        session = Session(self._service, socket, dialect, headers)
         socket.tell_dropped = session.dropped
         try:
             while (event := await receive())["type"] == "websocket.receive":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 from hubbub.brokers import Broker, Change, Position, broker_for
@@ -170,9 +171,18 @@ class Service:
         handler = self.handlers.presence.find(channel.name)
         if handler is not None:
             try:
-                handler(session, channel.name, joined)
+                result = handler(session, channel.name, joined)
             except Exception as error:
                 self.log.failure("a presence handler raised", error)
+            else:
+                if inspect.isawaitable(result):
+                    self.channels.begin(lambda: self._finish(result))
+
+    async def _finish(self, result: Awaitable[object]) -> None:
+        try:
+            await result
+        except Exception as error:
+            self.log.failure("a presence handler raised", error)
 
     def _gone(self, change: Change) -> None:
         """A client of a node that has ended."""

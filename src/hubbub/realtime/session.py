@@ -6,7 +6,7 @@ import inspect
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from msgspec import Raw
@@ -51,8 +51,8 @@ class Session(Client):
 
     __slots__ = ("_conversation", "_out", "_pinged", "_service", "_since", "due", "subs")
 
-    def __init__(self, service: Service, socket: Socket, dialect: Dialect) -> None:
-        super().__init__(socket, dialect)
+    def __init__(self, service: Service, socket: Socket, dialect: Dialect, headers: Mapping[str, str]) -> None:
+        super().__init__(socket, dialect, headers)
         self._service: Service = service
         self._conversation = Conversation(dialect)
         self._out: list[bytes] | None = None  # what is to leave in one frame, while a frame is being handled
@@ -164,6 +164,7 @@ class Session(Client):
             results = {wish.channel.name: wish.enter(service) for wish in wanted}
             self._conversation.accepted()
             service.admit(self)
+            self.headers = {}
             self.say(
                 reply(id, r.ConnectResult(
                     client=self.id, version=service.version, expires=bool(self.ttl), ttl=self.ttl, data=raw(who.data),
