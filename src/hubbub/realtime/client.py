@@ -41,8 +41,9 @@ class Client:
         self.user, self.info, self.meta, self.expires_at = user, info, meta, expires_at
 
     def be_called(self, id: str) -> None:
-        """For sessions alone: that is its id."""
+        """For sessions alone: that is its id, now that it may connect."""
         self.id = id
+        self.headers = {}
 
     def __repr__(self) -> str:
         return f"<Client {self.id or 'not connected yet'} of {self.user or 'nobody'!r}>"

@@ -164,7 +164,6 @@ class Session(Client):
             results = {wish.channel.name: wish.enter(service) for wish in wanted}
             self._conversation.accepted()
             service.admit(self)
-            self.headers = {}
             self.say(
                 reply(id, r.ConnectResult(
                     client=self.id, version=service.version, expires=bool(self.ttl), ttl=self.ttl, data=raw(who.data),
