@@ -139,7 +139,7 @@ async def test_presence(site: Site) -> None:
     await ann.subscribe("room:lobby")
     await bob.subscribe("room:lobby")
     await until(lambda: [push for push in ann.pushes if "join" in push][1:])
-    await page.run(1)
+    await page.run(2)
     assert not page.left
     assert set(page.here) == {ann.id, bob.id}
     assert (page.clients, page.different_users, page.users) == (2, 1, [""])
