@@ -100,7 +100,9 @@ class Hub:
         if broker := os.environ.get("HUBBUB_BROKER", "") if broker is None else broker:
             instance("history", history, History, "a hubbub.History")
             self.reach = Reach(broker, history, self.limits, self._hand_out, self.count, self.counters.drops, missed)
-        self._warned = self.reach is not None and self.reach.traits.processes  # that others have hubs of their own
+        self.spans: bool = self.reach is not None and self.reach.traits.processes
+        """Whether others' broadcasts reach its members, or whoever owns it sees to that."""
+        self.warned: bool = False  # that they do not
 
     def __repr__(self) -> str:
         return f"<Hub: {self._channels.count} channels, {self._memberships} memberships>"
@@ -136,9 +138,8 @@ class Hub:
                 put_off.append((self._join_later, (known, socket, meta)))
                 return may_join
             joined = perform(self._join, known, socket, meta)
-        if not self._warned:
-            self._warned = True
-            warn_if_several()
+        if not (self.spans or self.warned):
+            self.warned = warn_if_several()
         return joined
 
     def leave(self, channel: Hashable, socket: Any) -> bool:
@@ -222,8 +223,7 @@ class Hub:
 
     def _broadcast_everywhere(self, channel: Hashable, message: Any, exclude: Any, timeout: float) -> int:
         assert self.reach is not None
-        excluded = outlets_of(exclude)
-        self.reach.publish(channel, frame(message), excluded, timeout)
+        self.reach.publish(channel, frame(message), excluded := outlets_of(exclude), timeout)
         known = self._channels.find(channel)
         return 0 if known is None else known.count - known.count_among(excluded)
 

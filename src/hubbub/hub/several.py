@@ -67,8 +67,8 @@ def _listens(descriptor: int) -> bool:
     return False
 
 
-def warn_if_several() -> None:
-    """Say what is missed, and which line mends it."""
+def warn_if_several() -> bool:
+    """Say what a hub without a broker misses, and which line mends it. Returns True: it need not be said again."""
     several = max(workers(sys.argv, os.environ), sharing())
     if several > 1:
         logger.warning(
@@ -76,6 +76,7 @@ def warn_if_several() -> None:
             ' does not reach them. Hub(broker="local:"), or HUBBUB_BROKER=local: in the environment, joins them',
             several,
         )
+    return True
 
 
 def _number(text: str) -> int:

@@ -89,7 +89,7 @@ def run(
         settings |= {"port": port, "uds": uds, "uds_mode": uds_mode, "sockets": sockets, "reuse_port": reuse_port}
         with on_stderr():
             return _run_one(serve(handler, **settings), factory, started, _at_once)
-    if hub is not None and (hub.reach is None or not hub.reach.traits.processes):
+    if hub is not None and not hub.spans:
         raise Misuse(
             "without a broker a hub's channels live in one process: use workers=1,"
             ' or Hub(broker="local:"), which joins the processes of this machine'
