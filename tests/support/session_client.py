@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
+import msgspec
 import websockets
+
+from hubbub.realtime.protocol import JSON, PROTOBUF
+from hubbub.realtime.protocol.commands import Command
 
 __all__ = ["Peer", "PeerClosed"]
 
@@ -18,16 +22,23 @@ class PeerClosed(Exception):
 
 
 class Peer:
-    """One connection after the other, in JSON. What is pushed is in `pushes`, publications are in `got`, by channel."""
+    """One connection after the other. What is pushed is in `pushes`, publications are in `got`, by channel.
 
-    def __init__(self, url: str) -> None:
+    Commands and replies are in JSON to whoever uses it, also where Protobuf is spoken.
+    """
+
+    def __init__(self, url: str, protobuf: bool = False) -> None:
         self.url = url
+        self.protobuf = protobuf
         self.id = ""
         self.pushes: list[dict[str, Any]] = []
         self.got: dict[str, list[dict[str, Any]]] = {}
         self.positions: dict[str, tuple[int, str]] = {}
         self.gaps: list[str] = []  # channels of which it was told that something is missing
         self.code = 0
+        self.reason = ""
+        self.heard: list[dict[str, Any]] = []  # everything, in order
+        self.answers_pings = True
         self._numbers = count(1)
         self._asked: dict[int, tuple[asyncio.Future[dict[str, Any]], str]] = {}
         self._reading: asyncio.Task[None] | None = None
@@ -35,6 +46,8 @@ class Peer:
 
     async def open(self, **settings: Any) -> Peer:
         """Without a connect command."""
+        if self.protobuf:
+            settings.setdefault("subprotocols", ["centrifuge-protobuf"])
         self.socket = await websockets.connect(self.url, compression=None, open_timeout=20, max_size=None, **settings)
         self._reading = asyncio.get_running_loop().create_task(self._read())
         return self
@@ -57,7 +70,7 @@ class Peer:
     async def send(self, *commands: dict[str, Any]) -> None:
         """Write these in one frame."""
         try:
-            await self.socket.send("\n".join(json.dumps(command) for command in commands))
+            await self.socket.send(self._frame(commands))
         except websockets.ConnectionClosed as error:
             raise PeerClosed(error.rcvd.code if error.rcvd else 1006) from None
 
@@ -75,6 +88,12 @@ class Peer:
             self.positions[channel] = (result.get("offset", 0), result.get("epoch", ""))
             for publication in result.get("publications", ()):
                 self._take(channel, publication)
+
+    async def ended(self) -> int:
+        """The code with which the server closes the connection."""
+        assert self._reading is not None
+        await asyncio.wait_for(asyncio.shield(self._reading), 20)
+        return self.code
 
     async def until(self, true: Callable[[], object], seconds: float = 10.0) -> None:
         async with asyncio.timeout(seconds):
@@ -98,22 +117,35 @@ class Peer:
     async def _read(self) -> None:
         try:
             async for frame in self.socket:
-                for line in frame.split("\n"):
-                    await self._hear(json.loads(line))
+                for said in self._said(frame):
+                    await self._hear(said)
         except websockets.ConnectionClosed:
             pass
         self.code = self.socket.close_code or 1006
+        self.reason = self.socket.close_reason or ""
         for asked, _ in self._asked.values():
             if not asked.done():
                 asked.set_exception(PeerClosed(self.code))
                 asked.exception()
 
+    def _frame(self, commands: Iterable[dict[str, Any]]) -> str | bytes:
+        lines = [json.dumps(command) for command in commands]
+        if not self.protobuf:
+            return "\n".join(lines)
+        return PROTOBUF.join([PROTOBUF.encode(msgspec.json.decode(line, type=Command)) for line in lines])
+
+    def _said(self, frame: str | bytes) -> list[dict[str, Any]]:
+        if isinstance(frame, str):
+            return [json.loads(line) for line in frame.split("\n")]
+        return [json.loads(JSON.encode(reply)) for reply in PROTOBUF.replies(frame)]
+
     async def _hear(self, said: dict[str, Any]) -> None:
+        self.heard.append(said)
         if "id" in said:
-            asked, channel = self._asked.pop(said["id"])
-            if "subscribe" in said:
+            asked, channel = self._asked.pop(said["id"], (None, ""))
+            if channel and "subscribe" in said:
                 self._subscribed(channel, said["subscribe"])
-            if not asked.done():
+            if asked is not None and not asked.done():
                 asked.set_result(said)
         elif "push" in said:
             pushed = said["push"]
@@ -122,8 +154,8 @@ class Peer:
                 self._take(pushed["channel"], pushed["pub"])
             elif "unsubscribe" in pushed and pushed["unsubscribe"]["code"] >= 2500:
                 self.gaps.append(f"{pushed['channel']} ends")
-        elif not said:
-            await self.socket.send("{}")
+        elif not said and self.answers_pings:
+            await self.socket.send(b"\0" if self.protobuf else "{}")
 
     def _take(self, channel: str, publication: dict[str, Any]) -> None:
         self.got.setdefault(channel, []).append(publication)
