@@ -52,9 +52,7 @@ def offsets(result: dict[str, Any]) -> list[int]:
     ],
 )
 @pytest.mark.parametrize("held", [False, True], ids=["fresh", "held"])
-async def test_what_is_recovered(
-    bare: Place, offset: int, epoch: str, recovered: list[int] | None, held: bool
-) -> None:
+async def test_what_is_recovered(bare: Place, offset: int, epoch: str, recovered: list[int] | None, held: bool) -> None:
     """`held`: another session is in the channel, so that its node has a tail of its own."""
     rt = await bare.serve(insecure=True, namespaces=SPACES)
     if held:
