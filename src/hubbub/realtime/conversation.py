@@ -85,7 +85,7 @@ class Conversation:
     def __init__(self, dialect: Dialect) -> None:
         self.dialect: Dialect = dialect
         self.state: State = State.NEW
-        self._owed = False
+        self._owed = 0
 
     def requests(self, frame: str | bytes) -> Iterator[Asked]:
         """What a frame asks for, one by one. After a connect, say what became of it before you ask for the next.
@@ -95,10 +95,10 @@ class Conversation:
         commands = self.dialect.commands(frame)
         try:
             while self.hears and (command := next(commands, None)) is not None:
-                request, trigger = _heard(command, self._owed)
+                request, trigger = _heard(command, self._owed > 0)
                 self._move(trigger)
                 if request is None:
-                    self._owed = False
+                    self._owed -= trigger is Trigger.PONG
                 else:
                     yield Asked(command.id, request)
         except Fault:
@@ -120,12 +120,12 @@ class Conversation:
 
     def pinged(self) -> None:
         """A ping has been written: the client may answer it, once."""
-        self._owed = True
+        self._owed += 1
 
     @property
     def owes_pong(self) -> bool:
-        """Whether the latest ping is unanswered."""
-        return self._owed
+        """Whether a ping is unanswered."""
+        return self._owed > 0
 
     def end(self) -> None:
         """The connection ends: nothing is heard any more."""

@@ -48,6 +48,8 @@ from hubbub.supervision import supervise
 
 __all__ = ["Service"]
 
+FIRST_LINK = 2.0  # seconds
+
 READS = 0.05  # seconds until it is seen again whether a slow client reads
 
 
@@ -94,6 +96,7 @@ class Service:
         tick = min(1.0, self.bounds.pong_timeout / 8, self.bounds.connect_timeout / 8)
         self.sweep: Sweep = Sweep(tick, time.monotonic)
         self._sweeping: asyncio.Task[None] | None = None
+        self._linked = False
 
     async def close(self) -> None:
         if self._sweeping is not None:
@@ -105,11 +108,20 @@ class Service:
 
     def begin(self, session: Session) -> None:
         """It is here, and has to connect in time."""
+        loop = asyncio.get_running_loop()
+        self.node.settle(loop)  # to be asked by others about sessions, be they subscribed to something or not
         if self._sweeping is None or self._sweeping.done():
-            loop = asyncio.get_running_loop()
             self.sweep.now = time.monotonic()
             self._sweeping = loop.create_task(supervise("the sessions' sweep", self.sweep.run), name="hubbub sweep")
         self.sweep.at(session, time.monotonic() + self.bounds.connect_timeout)
+
+    async def linked(self) -> None:
+        """Wait for the first link to the broker, a moment at the most: others reach this node's sessions by it."""
+        until = time.monotonic() + FIRST_LINK
+        while not self._linked:
+            self._linked = self.node.up or time.monotonic() > until
+            if not self._linked:
+                await asyncio.sleep(0.005)
 
     def is_full(self, user: str) -> bool:
         most = self.bounds.max_sessions_per_user

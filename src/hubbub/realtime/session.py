@@ -49,12 +49,13 @@ RECENT = 10.0  # seconds within which a dropped message is told of
 class Session(Client):
     """Made at the upgrade. `receive` gets the client's frames, `ended` its end."""
 
-    __slots__ = ("_conversation", "_out", "_pinged", "_service", "_since", "due", "subs")
+    __slots__ = ("_busy", "_conversation", "_out", "_pinged", "_service", "_since", "due", "subs")
 
     def __init__(self, service: Service, socket: Socket, dialect: Dialect, headers: Mapping[str, str]) -> None:
         super().__init__(socket, dialect, headers)
         self._service: Service = service
         self._conversation = Conversation(dialect)
+        self._busy = False  # a command waits for something, and what else comes stands behind it
         self._out: list[bytes] | None = None  # what is to leave in one frame, while a frame is being handled
         self._since: float = service.sweep.now
         self._pinged: float = 0.0  # when, if the pong is missing
@@ -72,9 +73,10 @@ class Session(Client):
             return None
         self._service.counts.received += 1
         rest = begun(self._take(self._conversation.requests(data)))
-        if rest is not None:  # what is said meanwhile must not wait as well
+        if rest is not None:
+            self._busy = True
             self.flush()
-            self._out = None
+            self._out = None  # what is said meanwhile must not wait as well
         return rest
 
     async def _take(self, requests: Iterator[Asked]) -> None:
@@ -89,6 +91,10 @@ class Session(Client):
         finally:
             self.flush()
             self._out = None
+            if self._busy:
+                self._busy = False
+                if self._pinged:  # the pong may have stood behind all this
+                    self._pinged = self._service.sweep.now
 
     def say(self, message: Reply) -> None:
         """Tell the client, in one frame with what else is said at this moment."""
@@ -154,13 +160,14 @@ class Session(Client):
         service = self._service
         who = await subscribing.who(self, service, request)
         self.become(who.user, who.info, who.meta, who.expires_at)
-        if service.is_full(self.user):
-            raise Fault(Disconnects.CONNECTION_LIMIT)
         self.be_called(str(uuid.uuid4()))
+        await service.linked()
         wanted = await subscribing.server_side(self, service, who.subs, request.subs)
         try:
             if not self._conversation.hears or not self.socket.is_open:
                 return
+            if service.is_full(self.user):
+                raise Fault(Disconnects.CONNECTION_LIMIT)
             results = {wish.channel.name: wish.enter(service) for wish in wanted}
             self._conversation.accepted()
             service.admit(self)
@@ -373,10 +380,10 @@ class Session(Client):
                 return None
             return self._since + bounds.connect_timeout
         if self._pinged and now >= self._pinged + bounds.pong_timeout:
-            if self._conversation.owes_pong:
+            if self._conversation.owes_pong and not self._busy:
                 self.end(Disconnects.NO_PONG)
                 return None
-            self._pinged = 0.0
+            self._pinged = now if self._busy else 0.0
         if self._expire(time.time()):
             return None
         if now >= self._since:

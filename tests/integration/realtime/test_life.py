@@ -71,6 +71,21 @@ async def test_a_session_that_is_looked_at_early_has_its_time_for_the_pong(bare:
     assert "subscribe" in await peer.subscribe("two")
 
 
+async def test_a_pong_that_stands_behind_a_slow_command(place: Place) -> None:
+    rt = await place.serve(insecure=True, bounds=QUICK)
+
+    @rt.rpc("wait")
+    async def wait(client: Client, data: Any) -> str:
+        await asyncio.sleep(0.7)
+        return "done"
+
+    peer = await place.connected()
+    assert (await peer.ask(rpc={"method": "wait"}))["rpc"] == {"data": "done"}
+    assert peer.heard.count({}) > 1, "and pings go on"
+    await asyncio.sleep(0.3)
+    assert "unsubscribe" in await peer.ask(unsubscribe={"channel": "one"})
+
+
 async def test_a_connection_that_expires(place: Place, tokens: Tokens) -> None:
     await place.serve(tokens=tokens, namespaces={"": OPEN}, bounds=QUICK)
     peer = place.peer()
