@@ -50,7 +50,7 @@ def test_help_teaches() -> None:
 
 def test_every_option_is_also_a_variable() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    assert set(commands) == {"serve", "demo", "doctor", "connect", "load", "publish", "relay"}
+    assert set(commands) == {"serve", "demo", "doctor", "connect", "load", "publish", "relay", "token"}
     for command in commands.values():
         for parameter in command.params:
             assert str(parameter.envvar).startswith("HUBBUB_"), f"{command.name} {parameter.name}"

@@ -37,9 +37,11 @@ ALLOWED: dict[str, set[str]] = {
     "server": COMMON | {"wire", "hub"},
     "asgi": COMMON | {"wire", "hub", "server"},
     "realtime": COMMON | {"asgi", "brokers", "hub", "node", "server", "wire"},
+    "api": {"arguments", "brokers", "errors", "logs", "realtime"},
+    "standalone": COMMON | {"api", "asgi", "brokers", "hub", "realtime"},
     "load": {"errors", "logs", "wire"},
     "demo": {"", "asgi", "supervision"},
-    "cli": {"", "arguments", "brokers", "errors", "asgi", "hub", "server", "native", "load", "logs", "demo"},
+    "cli": COMMON | {"", "asgi", "brokers", "demo", "hub", "load", "realtime", "server", "standalone"},
     "__main__": {"errors", "cli"},
     "": {"brokers", "errors", "hub", "limits", "node", "server", "wire"},
 }

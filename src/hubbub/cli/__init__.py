@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hubbub.cli import connect, demo, doctor, load, publish, relay, serve
+from hubbub.cli import connect, demo, doctor, load, publish, relay, serve, token
 from hubbub.cli.options import version
 
 __all__ = ["app"]
@@ -25,6 +25,7 @@ app.command(name="connect")(connect.connect)
 app.command(name="load")(load.load)
 app.command(name="publish")(publish.publish)
 app.command(name="relay")(relay.relay)
+app.command(name="token")(token.token)
 
 
 def _version(wanted: bool) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "to_limits",
     "to_mode",
     "version",
+    "was_given",
 ]
 
 Host = Annotated[str, typer.Option(envvar="HUBBUB_HOST", help="Address to listen on; 0.0.0.0 for all of IPv4.")]
@@ -44,6 +45,12 @@ def by_line(context: typer.Context, option: typer.CallbackParam, values: list[st
     if source is None or source.name != "ENVIRONMENT":
         return values
     return [line for line in os.environ[str(option.envvar)].splitlines() if line.strip()]
+
+
+def was_given(context: typer.Context, option: str) -> bool:
+    """Whether somebody has chosen it, on the command line or by its variable."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
 
 def version() -> str:

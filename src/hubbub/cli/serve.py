@@ -1,32 +1,37 @@
-"""`hubbub serve`: a Handler, or an ASGI application, from a module."""
+"""`hubbub serve`: a Handler, an ASGI application or real-time sessions from a module; or the standalone server."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import signal
+import os
 import ssl as tls
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvicorn
 
-from hubbub import Deflate, Handler, Hub, Limits, Misuse, native, run
-from hubbub.cli.options import Host, LogLevel, Port, load, set_up_logging, to_limits, to_mode
-from hubbub.logs import logger
+from hubbub import Deflate, Handler, Hub, Limits, Misuse, run
+from hubbub.cli.applications import serve_application
+from hubbub.cli.options import Host, LogLevel, Port, load, set_up_logging, to_limits, to_mode, was_given
+from hubbub.cli.standalone import is_realtime, serve_standalone
 from hubbub.server import event_loop
-from hubbub.server.listener import SocketFile, bind_tcp, bind_unix
-from hubbub.server.settings import hosts_of, path_of
+from hubbub.server.settings import path_of
 
 __all__ = ["serve"]
 
 
 def serve(
+    context: typer.Context,
     target: Annotated[
-        str, typer.Argument(envvar="HUBBUB_TARGET", help="`module:name` of a Handler class or of an ASGI application.")
-    ],
+        str | None,
+        typer.Argument(
+            envvar="HUBBUB_TARGET",
+            show_default=False,
+            help="`module:name` of a Handler class, of an ASGI application, or of a Realtime. Left out: the standalone"
+            " server.",
+        ),
+    ] = None,
     host: Host = "127.0.0.1",
     port: Port = 4545,
     uds: Annotated[
@@ -59,21 +64,45 @@ def serve(
         typer.Option(envvar="HUBBUB_LIMIT", metavar="NAME=VALUE", help="One of hubbub.Limits; repeat it for several."),
     ] = None,
     log_level: LogLevel = "info",
+    config: Annotated[
+        Path | None,
+        typer.Option(envvar="HUBBUB_CONFIG", exists=True, dir_okay=False, help="Standalone: its file, TOML or JSON."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", envvar="HUBBUB_CHECK", help="Standalone: judge the configuration, and stop.")
+    ] = False,
+    dev: Annotated[
+        bool,
+        typer.Option("--dev", envvar="HUBBUB_DEV", help="Standalone: all is allowed, to this machine; with a page."),
+    ] = False,
+    broker: Annotated[
+        str | None,
+        typer.Option(envvar="HUBBUB_BROKER", metavar="URL", help="What joins processes: of hubs that have none."),
+    ] = None,
 ) -> None:
-    """Serve a Handler class or an ASGI application until Ctrl+C, then stop in good order.
+    """Serve real-time sessions, a Handler class or an ASGI application until Ctrl+C, then stop in good order.
 
-    A Handler runs on the bare server, an ASGI application (FastAPI, Starlette, Django, Litestar, Quart) on uvicorn
-    with hubbub as its WebSocket implementation. A second Ctrl+C exits at once.
+    Without a target it is the standalone server, for Centrifuge clients, with an HTTP API. A Handler runs on the bare
+    server, an ASGI application (FastAPI, Starlette, Django, Litestar, Quart) on uvicorn with hubbub as its WebSocket
+    implementation. A second Ctrl+C exits at once.
 
+    * `hubbub serve --dev` is a server to try things with, on this machine alone.
+    * `hubbub serve --config hubbub.toml --check` says what is wrong with a configuration.
     * `hubbub serve chat:Chat` serves the class `Chat` in chat.py.
     * `hubbub serve shop.main:app --port 8000 --workers 2` serves an application in two processes.
     * `hubbub serve chat:Chat --limit max_message_size=65536 --limit ping_interval=10` sets bounds.
     """
+    if target is None or is_realtime(target):
+        chosen = {name: value for name, value in context.params.items() if was_given(context, name)}
+        return serve_standalone(target, chosen)
+    if config or check or dev:
+        raise Misuse(f"--config, --check and --dev are for the standalone server: leave out {target}")
     logging_settings = set_up_logging(log_level)
     mode = to_mode(uds_mode)
     limits = to_limits(limit or [])
     event_loop(loop)  # or refuse, whatever is served
-    context = _tls_context(ssl_certfile, ssl_keyfile)
+    certificate = _tls_context(ssl_certfile, ssl_keyfile)
+    os.environ |= {"HUBBUB_BROKER": broker} if broker else {}
     module, found = load(target)
     if inspect.isclass(found) and issubclass(found, Handler):
         run(
@@ -83,7 +112,7 @@ def serve(
             uds=uds,
             uds_mode=mode,
             hub=_hub(hub, module),
-            ssl=context,
+            ssl=certificate,
             workers=workers,
             limits=limits,
             compression=Deflate() if compression else None,
@@ -101,56 +130,9 @@ def serve(
             "log_config": logging_settings,
             "log_level": log_level,
         }
-        _serve_application(settings, host, port, path_of(uds), mode)
+        serve_application(settings, host, port, path_of(uds), mode)
     else:
         raise Misuse(f"{target} is neither a Handler class nor an ASGI application, but {found!r}")
-
-
-def _serve_application(settings: dict[str, Any], host: str, port: int, path: str | None, mode: int) -> None:
-    """What `uvicorn.run` does, on sockets of our own: with our errors, and permissions that one chooses."""
-    if path is None:
-        sockets, file = [bound for name in hosts_of(host) for bound in bind_tcp(name, port)], None
-        where = f"http{'s' if settings['ssl_certfile'] else ''}://{host}:{sockets[0].getsockname()[1]}"
-    else:
-        sockets, file = [bind_unix(path, mode)], SocketFile(path)
-        where = f"unix:{path}"
-    for number in (signal.SIGTERM, signal.SIGINT):  # at the end uvicorn raises the one that it got
-        signal.signal(number, _end)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as it may be inherited, it tells of no worker's end
-    try:
-        if settings["workers"] == 1:
-            server = _Server(uvicorn.Config(**settings), where)
-            server.run(sockets=sockets)
-            if not server.started:
-                sys.exit(3)  # as uvicorn does: the application did not start
-        elif path is not None:
-            uvicorn.run(**settings, fd=sockets[0].fileno())
-        else:
-            for bound in sockets:  # it was only to be seen that they can be had
-                bound.close()
-            uvicorn.run(**settings, host=host, port=port)
-    finally:
-        if file is not None:
-            file.remove()
-
-
-def _end(_number: int, _frame: object) -> None:
-    """The server has stopped in good order, as it was told to."""
-    raise SystemExit(0)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that says when it listens, and with what."""
-
-    def __init__(self, config: uvicorn.Config, where: str) -> None:
-        super().__init__(config)
-        self._where = where
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
-            logger.info("listening on %s (uvicorn, %s, %s)", self._where, loop, native.describe())
 
 
 def _tls_context(certificate: Path | None, key: Path | None) -> tls.SSLContext | None:
