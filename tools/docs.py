@@ -1,4 +1,4 @@
-"""Writes the pages of the docs that follow from the code: reference.md, sessions.md, limits.md and command-line.md.
+"""Writes the pages of the docs that follow from the code: the reference, the command line, the configuration.
 
 python tools/docs.py          write them
 python tools/docs.py --check  exit with 1 if one of them is out of date
@@ -22,11 +22,15 @@ import typer
 from typer.main import get_command
 
 import hubbub
+import hubbub.api
 import hubbub.asgi
 import hubbub.realtime
 from hubbub.cli import app
 from hubbub.realtime import conversation
 from hubbub.realtime.protocol import Disconnect, Disconnects, Error, Errors, Unsubscribe, Unsubscribes
+from hubbub.standalone.ignored import IGNORED, IGNORED_IN_NAMESPACES, REFUSED, REFUSED_IN_NAMESPACES
+from hubbub.standalone.kinds import Choice
+from hubbub.standalone.options import NAMESPACE, OPTIONS, OWN, variable
 
 DOCS = Path(__file__).parents[1] / "docs"
 GROUPS = {
@@ -75,6 +79,7 @@ def pages() -> dict[str, str]:
         "sessions.md": sessions(),
         "limits.md": limits(),
         "command-line.md": command_line(),
+        "configuration.md": configuration(),
     }
 
 
@@ -86,7 +91,7 @@ def reference() -> str:
     parts = [
         MADE,
         "# Reference\n",
-        "Everything public is in `hubbub`, `hubbub.asgi` and `hubbub.realtime`; all else may change.\n",
+        "Everything public is in `hubbub`, `hubbub.asgi`, `hubbub.realtime` and `hubbub.api`; all else may change.\n",
     ]
     for group, names in GROUPS.items():
         parts.append(f"## {group}\n")
@@ -96,6 +101,8 @@ def reference() -> str:
     assert set(REALTIME) == set(hubbub.realtime.__all__), "not in the reference, or not public"
     parts.append("## Real-time sessions\n")
     parts += [entry("hubbub.realtime", name, getattr(hubbub.realtime, name)) for name in REALTIME]
+    parts.append("## The HTTP API\n")
+    parts += [entry("hubbub.api", name, getattr(hubbub.api, name)) for name in hubbub.api.__all__]
     return "\n".join(parts)
 
 
@@ -382,6 +389,69 @@ def command_line() -> str:
             parts.append(f"| {flags} | `{param.envvar}` | {default} | {getattr(param, 'help', '') or ''} |")
         parts.append("")
     return "\n".join(parts)
+
+
+def configuration() -> str:
+    """Every key of the standalone server's file."""
+    said = {name: text for name, text, _ in described(hubbub.realtime.Namespace)}
+    intro = """\
+# The configuration
+
+What `hubbub serve` without a module takes from a file (`--config`, TOML or JSON), from variables, which count more, and
+from options, which count most: [how to run it](how-to/standalone.md). Keys are nested as their dots say. Those with a
+star are hubbub's own, all others are called as in Centrifugo 6.
+"""
+    of_namespaces = """
+## Options of namespaces
+
+In `channel.without_namespace`, and in each entry of `channel.namespaces`. The variable of an option is that of
+`channel.without_namespace`, or of `channel.namespaces` and the namespace's name, with the option behind it:
+`HUBBUB_CHANNEL_NAMESPACES_CHAT_PRESENCE`.
+"""
+    passed_over = """
+## What of Centrifugo's is passed over
+
+`hubbub serve --check` lists what a file has of it.
+"""
+    keys = [
+        (f"`{key}`{'*' if key in OWN else ''}", f"`{variable(key)}`", taken(of.kind), default_of(of), of.about)
+        for key, of in OPTIONS.items()
+    ]
+    options = [
+        (f"`{name}`", taken(of.kind), default_of(of), " ".join((of.about or said.get(name, "")).split()))
+        for name, of in NAMESPACE.items()
+    ]
+    ignored = [(f"`{key}`", reason) for key, reason in IGNORED.items()]
+    ignored += [(f"`{key}` of a namespace", reason) for key, reason in IGNORED_IN_NAMESPACES.items()]
+    refused = [(f"`{key}`", refusal.reason) for key, refusal in REFUSED.items()]
+    refused += [(f"`{key}` of a namespace", refusal.reason) for key, refusal in REFUSED_IN_NAMESPACES.items()]
+    return "\n".join(
+        [MADE, intro, *table(("key", "variable", "takes", "default", ""), keys),
+         of_namespaces, *table(("option", "takes", "default", ""), options),
+         passed_over, *table(("key", "why"), ignored),
+         "\n## What is refused\n\nPassing these over would allow more than is meant.\n",
+         *table(("key", "what to do"), refused)]
+    )  # fmt: skip
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def taken(kind: Any) -> str:
+    return ", ".join(f'`"{name}"`' for name in kind.among) if isinstance(kind, Choice) else kind.called
+
+
+def default_of(option: Any) -> str:
+    default = option.default
+    if isinstance(default, bool):
+        return "true" if default else "false"
+    if default in ("", (), {}, 0) or default is None:
+        return "0" if isinstance(default, int) else ""
+    return f"`{default:g}s`" if isinstance(default, float) else f"`{default}`"
 
 
 def main(check: bool = False) -> None:

@@ -149,7 +149,7 @@ def _of_namespaces() -> dict[str, Option]:
         "force_recovery_mode": Choice(("", "stream", "cache")),
         "publication_data_format": Choice(("", "json", "json_object", "binary")),
     }
-    kinds: dict[str, Kind] = {"bool": Flag(), "str": Text()}
+    kinds: dict[str, Kind] = {"bool": Flag(), "str": Text(), "float": Duration()}
     found: dict[str, Option] = {}
     for field in fields(Namespace):
         if field.name == "history":
