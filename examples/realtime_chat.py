@@ -1,7 +1,7 @@
 """A chat with names, who is here, and what was said before: sessions of the Centrifuge protocol inside FastAPI.
 
-The page's client library comes from npm: npm install centrifuge
-Run it: HUBBUB_BROKER=sqlite:chat.db uvicorn examples.realtime_chat:app --ws hubbub.asgi:WebSocketProtocol
+First: npm install centrifuge; export CHAT_SECRET=$(openssl rand -hex 32) HUBBUB_BROKER=sqlite:chat.db
+Run it: uvicorn examples.realtime_chat:app --ws hubbub.asgi:WebSocketProtocol
 Then open http://127.0.0.1:8000/?name=Ann in a tab, and another name in another.
 """
 

@@ -177,7 +177,8 @@ def doc(item: Any) -> str:
 
 def attributes(item: type) -> list[str]:
     """Fields and members that have a docstring of their own."""
-    return [f"- `{name}`: {' '.join(text.split())}" for name, text, _ in described(item)] + [""]
+    shown = [(name, " ".join(text.split())) for name, text, _ in described(item) if name not in inner(item)]
+    return [f"- `{name}`: {text}" for name, text in shown] + [""]
 
 
 def described(item: type) -> Iterator[tuple[str, str, str]]:
@@ -219,7 +220,7 @@ def inner(item: type) -> set[str]:
         everything = {name for base in item.__mro__ for name in vars(base)}
         return everything - {"limits", "compression", "hub"}
     return {
-        hubbub.Hub: {"adopt", "forget", "catch_up"},
+        hubbub.Hub: {"adopt", "forget", "catch_up", "spans"},
         hubbub.Socket: {"end", "remember"},
         hubbub.Server: {"start"},
         hubbub.realtime.Client: {"become", "be_called", "tell", "write"},

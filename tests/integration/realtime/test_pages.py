@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
-from hubbub.realtime import Realtime
+from hubbub.realtime import Realtime, Tokens
+from support.asgi_servers import uvicorn_serving
 from support.pages import Page
 from support.serving import serving, until
 from support.session_client import Peer, PeerClosed
@@ -187,3 +189,29 @@ def _applied(before: bytes, patch: bytes) -> bytes:
     theirs = pytest.importorskip("centrifuge.fossil", reason="pip install centrifuge-python")
     done: bytes = theirs.apply_delta(before, patch)
     return done
+
+
+async def test_what_the_readme_and_the_page_on_deployment_show() -> None:
+    def may_see(user: str, channel: str) -> bool:
+        return user == "ann"
+
+    secret, app = "a secret of 32 random bytes or more", Starlette()
+    page = Page("../README.md", SECRET=secret, app=app, may_see=may_see)
+    page.left = [block for block in page.left if "hubbub.realtime" in block]
+    await page.run(1)
+    assert not page.left
+    tokens = Tokens(hmac=secret)
+    async with uvicorn_serving(app) as (port, _):
+        peers = [Peer(f"ws://127.0.0.1:{port}/connection/websocket") for _ in range(2)]
+        for peer, user in zip(peers, ("ann", "bob"), strict=True):
+            await peer.connect(token=tokens.make(user, ttl=60))
+        ann, bob = peers
+        assert (await ann.subscribe("chat:lobby"))["subscribe"]["recoverable"]
+        assert (await bob.subscribe("chat:lobby"))["error"]["message"] == "not a member of this room"
+        for peer in peers:
+            await peer.close()
+        await page.rt.close()
+    deploy = Page("how-to/deploy.md", Realtime=Realtime, tokens=tokens, namespaces={})
+    deploy.left = [block for block in deploy.left if "Realtime" in block]
+    await deploy.run(1)
+    assert not deploy.left

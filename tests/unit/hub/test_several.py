@@ -37,10 +37,14 @@ PROGRAM = """
 import asyncio, logging, sys
 logging.basicConfig(format="%(message)s")
 import hubbub
+from hubbub.realtime import Realtime
 from support.client import RawClient
 
 async def main(broker):
-    hub = hubbub.Hub(broker=broker)
+    if broker.startswith("sessions of "):
+        hub = Realtime(broker=broker.removeprefix("sessions of ")).hub
+    else:
+        hub = hubbub.Hub(broker=broker)
     class Room(hubbub.Handler):
         def opened(self):
             hub.join("a", self.socket)
@@ -55,7 +59,15 @@ asyncio.run(main(sys.argv[1]))
 
 
 @pytest.mark.parametrize(
-    ("several", "broker", "lines"), [("3", "", 1), ("1", "", 0), ("3", "memory:", 1), ("3", "local:", 0)]
+    ("several", "broker", "lines"),
+    [
+        ("3", "", 1),
+        ("1", "", 0),
+        ("3", "memory:", 1),
+        ("3", "local:", 0),
+        ("3", "sessions of memory:", 1),
+        ("3", "sessions of local:", 0),
+    ],
 )
 def test_a_hub_that_is_a_part_only_says_so_once(several: str, broker: str, lines: int) -> None:
     run = subprocess.run(
