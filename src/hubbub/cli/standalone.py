@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -71,7 +72,9 @@ def serve_standalone(target: str | None, chosen: Mapping[str, Any]) -> None:
         raise Misuse("--ssl-keyfile goes with --ssl-certfile: with a key alone nothing would be encrypted")
     dev, checking = bool(chosen.get("dev")), bool(chosen.get("check"))
     found = configuration(chosen.get("config"), os.environ, options, DEV if dev else {})
+    logging.disable(logging.NOTSET if checking else logging.WARNING)  # each process says it again when it serves
     parts(found, fetched=False)
+    logging.disable(logging.NOTSET)
     if checking:
         _tell(found, notes(found))
     for mistake in () if checking else found.mistakes:

@@ -91,6 +91,7 @@ class _Judge:
         self._environment = environment
         self._found = Configuration({key: option.default for key, option in OPTIONS.items()} | dict(defaults), {})
         self._wheres = self._found.wheres
+        self._known = {variable(key): key for key in OPTIONS if key != WITHOUT_NAMESPACE}  # of variables
 
     def judge(self, options: Mapping[str, Any]) -> Configuration:
         found, data = self._found, dict(self._source.data)
@@ -100,6 +101,7 @@ class _Judge:
         for key, value in options.items():
             self._set(key, value, "command line")
         self._namespaces()
+        self._unknown_variables()
         return found
 
     # -- the file
@@ -158,29 +160,28 @@ class _Judge:
     # -- the environment
 
     def _variables(self) -> None:
-        known = {variable(key): key for key in OPTIONS if key != WITHOUT_NAMESPACE}
-        heads = tuple(f"{variable(section)}_" for section in _SECTIONS if "." not in section)
-        for name, text in sorted(self._environment.items()):
-            if name in known:
-                key = known[name]
-                if _KUBERNETES.search(name) and "://" in text:  # of a service beside it, not meant for us
-                    continue
-                try:
-                    self._value(key, OPTIONS[key].kind.parse(text), name)
-                except ValueError as error:
-                    self._mistake(name, "", _wrong(OPTIONS[key].kind, error, text))
-            elif name.startswith(heads) and not self._of_namespace(name) and not _KUBERNETES.search(name):
-                close = difflib.get_close_matches(name, known, 1, 0.8)
-                self._mistake(name, "", f"there is no such variable{f': did you mean {close[0]}?' if close else ''}")
+        for name, key in self._known.items():
+            text = self._environment.get(name)
+            if text is None or (_KUBERNETES.search(name) and "://" in text):  # of a service beside it, not for us
+                continue
+            try:
+                self._value(key, OPTIONS[key].kind.parse(text), name)
+            except ValueError as error:
+                self._mistake(name, "", _wrong(OPTIONS[key].kind, error, text))
 
-    def _of_namespace(self, name: str) -> bool:
-        return name.startswith((f"{variable(NAMESPACES)}_", f"{variable(WITHOUT_NAMESPACE)}_"))
+    def _unknown_variables(self) -> None:
+        heads = tuple(f"{variable(section)}_" for section in _SECTIONS if "." not in section)
+        for name in sorted(self._environment):
+            if name.startswith(heads) and name not in self._known and not _KUBERNETES.search(name):
+                close = difflib.get_close_matches(name, self._known, 1, 0.8)
+                self._mistake(name, "", f"there is no such variable{f': did you mean {close[0]}?' if close else ''}")
 
     # -- namespaces
 
     def _namespaces(self) -> None:
         values = self._found.values
         place: Place = (*WITHOUT_NAMESPACE.split("."),)
+        self._known |= {f"{variable(WITHOUT_NAMESPACE)}_{option.upper()}": option for option in NAMESPACE}
         self._found.namespaces[""] = self._namespace("", values[WITHOUT_NAMESPACE], place, variable(WITHOUT_NAMESPACE))
         listed: Sequence[Mapping[str, Any]] = values[NAMESPACES]
         if len(listed) > MOST_NAMESPACES:
@@ -195,8 +196,16 @@ class _Judge:
             elif name in self._found.namespaces:
                 self._mistake(self._within(place, "name"), f"{NAMESPACES}[{number}].name", f"a second {name!r}")
             else:
-                head = f"{variable(NAMESPACES)}_{name.upper().replace('-', '_')}"
-                self._found.namespaces[name] = self._namespace(name, table, place, head)
+                self._add(name, table, place)
+
+    def _add(self, name: str, table: Mapping[str, Any], place: Place) -> None:
+        head = f"{variable(NAMESPACES)}_{name.upper().replace('-', '_')}"
+        self._known |= {f"{head}_{option.upper()}": option for option in NAMESPACE}
+        if table.get("subscription_type") in (None, "", "stream"):
+            self._found.namespaces[name] = self._namespace(name, table, place, head)
+        else:  # none of its channels exists, so nothing is allowed that is not meant
+            where = self._within(place, "subscription_type")
+            self._found.ignored.append(Mistake(where, name, "channels are streams: this namespace is left out"))
 
     def _within(self, place: Place, name: str) -> str:
         where = self._wheres.get(".".join(str(step) for step in place[:2]), "")
@@ -211,22 +220,23 @@ class _Judge:
             where, key = self._within(place, option), f"{name or WITHOUT_NAMESPACE}.{option}"
             if option in NAMESPACE:
                 self._option(option, value, where, key, chosen, wheres)
+            elif name and option in ("name", "subscription_type"):
+                continue
             elif option in REFUSED_IN_NAMESPACES:
                 self._refuse(key, value, REFUSED_IN_NAMESPACES[option], where)
             elif option in IGNORED_IN_NAMESPACES:
                 self._found.ignored.append(Mistake(where, key, IGNORED_IN_NAMESPACES[option]))
-            elif not (name and option == "name"):
+            else:
                 close = difflib.get_close_matches(option, NAMESPACE, 1, 0.7)
                 instead = f": did you mean {close[0]}?" if close else ""
                 self._mistake(where, key, f"there is no such option of a namespace{instead}")
         for option, said in NAMESPACE.items():
-            if (text := self._environment.get(f"{head}_{option.upper()}")) is not None:
+            named = f"{head}_{option.upper()}"
+            if (text := self._environment.get(named)) is not None:
                 try:
-                    parsed = said.kind.parse(text)
+                    self._option(option, said.kind.parse(text), named, "", chosen, wheres)
                 except ValueError as error:
-                    self._mistake(f"{head}_{option.upper()}", "", _wrong(said.kind, error, text))
-                else:
-                    self._option(option, parsed, f"{head}_{option.upper()}", "", chosen, wheres)
+                    self._mistake(named, "", _wrong(said.kind, error, text))
         return self._made(about, chosen, wheres, self._within(place, "name"))
 
     def _option(

@@ -216,7 +216,10 @@ class Mappings(Kind):
         return found
 
     def parse(self, text: str) -> Any:
+        """JSON, or names alone, with spaces between."""
+        if not text.lstrip().startswith(("[", "{")):
+            return [{"name": name} for name in text.split()]
         try:
             return json.loads(text)
-        except ValueError:
-            raise ValueError("a list of objects in JSON") from None
+        except (ValueError, RecursionError):
+            raise ValueError("a list of objects in JSON, or of names with spaces between") from None

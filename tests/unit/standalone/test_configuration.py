@@ -134,11 +134,39 @@ def test_variables_of_every_kind(tmp_path: Path) -> None:
         ("HUBBUB_CLIENT_INSECURE", "maybe", "HUBBUB_CLIENT_INSECURE: it is true or false, not 'maybe'"),
         ("HUBBUB_CLIENT_INSECUR", "true", "HUBBUB_CLIENT_INSECUR: there is no such variable: did you mean HUBBUB_CLIENT_INSECURE?"),
         ("HUBBUB_HTTP_SERVER_PORT", "x", "HUBBUB_HTTP_SERVER_PORT: it is a whole number from 0 to 65535, not 'x'"),
-        ("HUBBUB_CHANNEL_NAMESPACES", "chat", "HUBBUB_CHANNEL_NAMESPACES: it is a list of objects in JSON, not 'chat'"),
+("HUBBUB_CHANNEL_NAMESPACES", "[chat]", "HUBBUB_CHANNEL_NAMESPACES: it is a list of objects in JSON, or of names with spaces between, not '[chat]'"),
+        ("HUBBUB_CHANNEL_NAMESPACES", '{"a": 1}', "HUBBUB_CHANNEL_NAMESPACES: channel.namespaces: it is a list of tables, not {'a': 1}"),
+        ("HUBBUB_CHANNEL_NAMESPACES", "a", "HUBBUB_CHANNEL_NAMESPACES: channel.namespaces[0].name: a namespace has a name of at least two letters, digits, hyphens and underscores, not 'a'"),
     ],
 )  # fmt: skip
 def test_mistakes_in_variables(tmp_path: Path, name: str, text: str, complaint: str) -> None:
     assert told(judged(tmp_path, "", variables={name: text}), tmp_path) == [complaint]
+
+
+def test_namespaces_may_be_named_in_one_variable_and_described_in_others(tmp_path: Path) -> None:
+    variables = {
+        "HUBBUB_CHANNEL_NAMESPACES": "chat  news",
+        "HUBBUB_CHANNEL_NAMESPACES_NEWS_HISTORY_SIZE": "2",
+        "HUBBUB_CHANNEL_NAMESPACES_NEWS_HISTORY_TTL": "300s",
+        "HUBBUB_CHANNEL_WITHOUT_NAMESPACE_ALLOWED_DELTA_TYPES": "fossil",
+    }
+    found = judged(tmp_path, "", variables=variables)
+    assert not found.mistakes
+    assert set(found.namespaces) == {"", "chat", "news"}
+    assert found.namespaces["news"].history == History(2, 300)
+    assert found.namespaces[""].allowed_delta_types == ("fossil",)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("HUBBUB_CHANNEL_NAMESPACES_CHAT_PRESENSE", "HUBBUB_CHANNEL_NAMESPACES_CHAT_PRESENCE"),
+        ("HUBBUB_CHANNEL_WITHOUT_NAMESPACE_HISTROY_SIZE", "HUBBUB_CHANNEL_WITHOUT_NAMESPACE_HISTORY_SIZE"),
+    ],
+)
+def test_mistakes_in_names_of_variables_of_namespaces(tmp_path: Path, name: str, complaint: str) -> None:
+    found = judged(tmp_path, "", variables={"HUBBUB_CHANNEL_NAMESPACES": "chat", name: "1"})
+    assert told(found, tmp_path) == [f"{name}: there is no such variable: did you mean {complaint}?"]
 
 
 def test_variables_that_kubernetes_sets_are_no_mistakes(tmp_path: Path) -> None:
@@ -183,6 +211,16 @@ def test_a_file_of_centrifugos_is_taken_and_what_is_ignored_is_listed(tmp_path: 
     assert made.tokens is not None
     assert found.namespaces["chat"].join_leave
     assert found.namespaces[""].history == History(10, 300)
+
+
+def test_a_namespace_whose_channels_are_no_streams_is_left_out(tmp_path: Path) -> None:
+    text = '[[channel.namespaces]]\nname = "board"\nsubscription_type = "map"\nmap = {mode = "x"}\nwhatever = 1'
+    found = judged(tmp_path, text, variables={"HUBBUB_CHANNEL_NAMESPACES_BOARD_PRESENCE": "true"})
+    assert not found.mistakes
+    assert "board" not in found.namespaces
+    assert [str(one).removeprefix(f"{tmp_path}/") for one in found.ignored] == [
+        "hubbub.toml:3: board: channels are streams: this namespace is left out"
+    ]
 
 
 def test_the_defaults_are_safe(tmp_path: Path) -> None:
