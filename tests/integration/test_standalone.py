@@ -449,3 +449,38 @@ async def test_the_api_is_mounted_in_an_application(tmp_path: Path) -> None:
         assert "hubbub_api_requests_total" in (await http.get("/inner/metrics")).text
         assert (await http.post("/inner/other")).status_code == 404
     await rt.close()
+
+
+@pytest.mark.parametrize("package", ["prometheus_client", "starlette"])
+def test_a_package_that_is_not_installed_is_named(tmp_path: Path, package: str) -> None:
+    program = (
+        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['hubbub', 'serve', '--dev', '--check'];"
+        " from hubbub.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"hubbub: the standalone server needs {package}: pip install 'hubbub[standalone]'\n"
+
+
+async def test_a_worker_that_was_killed_is_replaced_and_counted_anew(tmp_path: Path) -> None:
+    async with standalone(tmp_path, "--workers", "2") as server:
+
+        async def workers() -> dict[str, str]:
+            """Of each worker its pid, as the node's name ends with it."""
+            try:
+                nodes = (await server.ask("info"))["result"]["nodes"]
+            except httpx.TransportError:  # the one that was killed had the connection
+                return {}
+            return {node["name"].rpartition("_")[2]: node["uid"] for node in nodes}
+
+        async with asyncio.timeout(30):
+            while len(before := await workers()) < 2:
+                await asyncio.sleep(0.05)
+            os.kill(int(next(iter(before))), signal.SIGKILL)
+            while not (len(after := await workers()) == 2 and after.keys() != before.keys()):
+                await asyncio.sleep(0.05)
+            while True:
+                page = (await server.http.get("/metrics")).text
+                if set(re.findall(r'^hubbub_sessions\{worker="(\d)"\}', page, re.MULTILINE)) == {"0", "1"}:
+                    break
+                await asyncio.sleep(0.05)

@@ -60,9 +60,10 @@ def serve_standalone(target: str | None, chosen: Mapping[str, Any]) -> None:
     try:
         from hubbub.standalone import DEV, configuration, notes, parts
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("hubbub"):
+        package = (error.name or "").partition(".")[0]
+        if package == "hubbub":
             raise
-        raise Misuse(f"the standalone server needs {error.name}: pip install 'hubbub[standalone]'") from None
+        raise Misuse(f"the standalone server needs {package}: pip install 'hubbub[standalone]'") from None
     if "hub" in chosen:
         raise Misuse("--hub goes with a Handler: the standalone server has a hub of its own")
     options: dict[str, Any] = {KEYS[name]: _value(value) for name, value in chosen.items() if name in KEYS}

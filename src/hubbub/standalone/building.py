@@ -18,10 +18,11 @@ from hubbub.standalone import keyset
 from hubbub.standalone.brokers import Told, broker_url
 from hubbub.standalone.configuration import Configuration, Mistake
 
-__all__ = ["Parts", "is_loopback", "notes", "parts", "realtime"]
+__all__ = ["LOCAL", "Parts", "is_loopback", "notes", "parts", "realtime"]
 
 Made = TypeVar("Made")
 NEVER = 1e9  # seconds
+LOCAL = "local:"  # the broker of several workers, where no other is named
 
 
 @dataclass(slots=True)
@@ -221,7 +222,7 @@ def _broker(found: Configuration) -> str:
     several = found.values["http_server.workers"] > 1
     url: str = found.values["broker.url"] or broker_url(found.engines, told)
     if not url:
-        return "local:" if several else "memory:"
+        return LOCAL if several else "memory:"
     if several and not broker_for(url).traits.processes:
         raise Misuse(f"{url.partition(':')[0]}: joins no processes: leave it out, or have one worker")
     broker_for(url)

@@ -24,11 +24,11 @@ from hubbub.api import Api
 from hubbub.api.application import Front, health
 from hubbub.api.metrics import CONTENT_TYPE
 from hubbub.asgi import WebSocketProtocol
-from hubbub.errors import Misuse
+from hubbub.errors import BrokerUnavailable, Misuse
 from hubbub.hub import Hub
 from hubbub.limits import Limits
 from hubbub.realtime import Realtime, Tokens
-from hubbub.standalone.building import Parts, parts, realtime
+from hubbub.standalone.building import LOCAL, Parts, parts, realtime
 from hubbub.standalone.configuration import Configuration
 from hubbub.standalone.keyset import keep_fresh
 from hubbub.standalone.page import routes as of_page
@@ -107,6 +107,8 @@ def application(plan: Plan) -> Any:
     made = parts(plan.found)
     if made is None:
         raise Misuse(str(plan.found.mistakes[-1]))
+    if made.broker == LOCAL and plan.shared:
+        made.broker = f"{LOCAL}{plan.shared}/relay.sock"  # of this server's own, whatever else runs here
     limits = replace(made.limits, **plan.limits)
     rt = realtime(plan.found, made, limits) if plan.load is None else plan.load()
     Protocol.limits, Protocol.hub = limits, rt.hub
@@ -150,19 +152,26 @@ def _lifespan(
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE, 20, 20)
-        fresh = [
+        tasks = [
             asyncio.create_task(supervise("fetching the keys of tokens", partial(keep_fresh, url, tokens.replace_keys)))
             for url, tokens in _fetched(plan.found, made)
         ]
+        tasks.append(asyncio.create_task(_join(rt)))
         try:
             yield
         finally:
-            for task in fresh:
+            for task in tasks:
                 task.cancel()
             await siblings.stop()
             await rt.close()
 
     return lifespan
+
+
+async def _join(rt: Realtime) -> None:
+    """Be a node among others from the start, not only when somebody connects."""
+    with contextlib.suppress(BrokerUnavailable):
+        await rt.info()
 
 
 def _fetched(found: Configuration, made: Parts) -> list[tuple[str, Tokens]]:

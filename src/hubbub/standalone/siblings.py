@@ -71,7 +71,7 @@ class Siblings:
         own = list(samples(self._rt, self._counts))
         if self._folder is None:
             return exposition([({}, own)])
-        others = [int(path.stem) for path in self._folder.glob("*.sock") if path.stem != str(self._number)]
+        others = [int(path.stem) for path in self._folder.glob("*.metrics") if path.stem != str(self._number)]
         told = await asyncio.gather(*map(self._ask, sorted(others)))
         everybody = [(self._number, own), *((number, found) for number, found in told if found)]
         return exposition([(_label(number), found) for number, found in sorted(everybody, key=lambda one: one[0])])
@@ -96,7 +96,7 @@ class Siblings:
 
     def _path(self, number: int) -> Path:
         assert self._folder is not None
-        return self._folder / f"{number}.sock"
+        return self._folder / f"{number}.metrics"
 
 
 def _label(number: int) -> Mapping[str, str]:
