@@ -13,6 +13,7 @@ import websockets
 
 from hubbub.realtime.protocol import JSON, PROTOBUF
 from hubbub.realtime.protocol.commands import Command
+from hubbub.realtime.protocol.replies import Publication, Reply
 
 __all__ = ["Peer", "PeerClosed"]
 
@@ -137,7 +138,7 @@ class Peer:
     def _said(self, frame: str | bytes) -> list[dict[str, Any]]:
         if isinstance(frame, str):
             return [json.loads(line) for line in frame.split("\n")]
-        return [json.loads(JSON.encode(reply)) for reply in PROTOBUF.replies(frame)]
+        return [json.loads(JSON.encode(_with_patches_as_texts(reply))) for reply in PROTOBUF.replies(frame)]
 
     async def _hear(self, said: dict[str, Any]) -> None:
         self.heard.append(said)
@@ -162,3 +163,13 @@ class Peer:
         if "offset" in publication:
             epoch = publication.get("epoch") or self.positions.get(channel, (0, ""))[1]
             self.positions[channel] = (publication["offset"], epoch)
+
+
+def _with_patches_as_texts(reply: Reply) -> Reply:
+    found: list[Publication] = [] if reply.subscribe is None else list(reply.subscribe.publications)
+    if reply.push is not None and reply.push.pub is not None:
+        found.append(reply.push.pub)
+    for publication in found:
+        if publication.delta:
+            publication.data = JSON.document(bytes(publication.data))
+    return reply

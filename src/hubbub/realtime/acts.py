@@ -13,7 +13,7 @@ from hubbub.errors import HubbubError
 from hubbub.realtime import subscribing
 from hubbub.realtime.groups import QUESTION
 from hubbub.realtime.permissions import Asker, options_for
-from hubbub.realtime.protocol import Disconnect, Disconnects, Unsubscribes, push, raw
+from hubbub.realtime.protocol import Disconnect, Disconnects, Fault, Unsubscribes, push, raw
 from hubbub.realtime.protocol.commands import SubscribeRequest
 from hubbub.realtime.protocol.replies import Refresh, Subscribe
 from hubbub.realtime.tokens import Grant
@@ -118,6 +118,8 @@ def _subscribe(
                 session.say(push(publication, channel))
             wish.commit(service)
         except HubbubError as error:
+            if isinstance(error, Fault) and isinstance(error.verdict, Disconnect):
+                return session.end(error.verdict, error.detail)
             service.log.write(30, "a server-side subscription failed: %s", error)
         finally:
             wish.release(service)

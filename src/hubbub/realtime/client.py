@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from hubbub.errors import Misuse
 from hubbub.realtime.data import encoded
 from hubbub.realtime.forms import framed
 from hubbub.realtime.protocol import Dialect, Disconnect, Disconnects, Reply, push, raw
@@ -57,8 +58,15 @@ class Client:
         """Send it something, in no channel. Bytes are sent as they are, anything else as JSON.
 
         Returns: False: its connection is closed, or it reads too slowly.
+        Raises: Misuse: bytes that are not JSON, for a client that speaks that.
         """
-        return self.tell(push(Message(data=raw(encoded(data)))))
+        return self.tell(push(Message(data=raw(self.writable(encoded(data))))))
+
+    def writable(self, data: bytes) -> bytes:
+        """For sessions: that data. Raises: Misuse: it is not JSON, which this client speaks."""
+        if not self.dialect.carries(data):
+            raise Misuse("these bytes are no JSON, and are for a client that speaks that")
+        return data
 
     def tell(self, *replies: Reply) -> bool:
         """Send it these, in one frame."""

@@ -7,8 +7,9 @@ from typing import Any, cast
 import msgspec
 
 from hubbub.errors import Misuse
+from hubbub.realtime.protocol.json import is_json
 
-__all__ = ["encoded"]
+__all__ = ["encoded", "encoded_json"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -24,3 +25,11 @@ def encoded(data: Any) -> bytes:
         return _encode(data)
     except (TypeError, ValueError, RecursionError) as error:
         raise Misuse(f"data is bytes, or what can be JSON: {error}") from None
+
+
+def encoded_json(data: Any) -> bytes:
+    """The same, where bytes have to be JSON, or nothing. Raises: Misuse: they are not."""
+    made = encoded(data)
+    if made and isinstance(data, (bytes, bytearray, memoryview)) and not is_json(made):
+        raise Misuse("these bytes are to be JSON, and are not")
+    return made

@@ -134,6 +134,8 @@ class Forms:
                     shaped = full(record, dialect) if form in (WHOLE, PATCHES) else record
                     pushes = [dialect.encode(push(shaped, channel.name))]
                     handed += self._broadcast(channel, form, dialect, pushes)
+        if channel.place.options.allowed_delta_types:
+            channel.before = bytes(record.data)  # what the next patch is one of, to clients
         return handed
 
     def tell_joins(self, channel: Channel, reply: Reply) -> None:

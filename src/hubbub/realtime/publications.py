@@ -6,15 +6,15 @@ one before it may be a patch of that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from msgspec.structs import replace
 
 from hubbub.realtime import fossil
-from hubbub.realtime.protocol import Dialect, Publication, push
+from hubbub.realtime.protocol import Dialect, Disconnects, Fault, Publication, push
 
-__all__ = ["LARGEST", "full", "patch", "patched", "plain", "recovered"]
+__all__ = ["LARGEST", "full", "judge", "patch", "patched", "plain", "recovered"]
 
 LARGEST = 256 * 1024
 """Bytes of a document, or of the one before it, that are compared. Larger ones are sent in full."""
@@ -23,6 +23,12 @@ LARGEST = 256 * 1024
 def plain(dialect: Dialect, channel: str, publication: Publication) -> bytes:
     """The push of a publication, for most subscriptions."""
     return dialect.encode(push(publication, channel))
+
+
+def judge(publications: Iterable[Publication], dialect: Dialect) -> None:
+    """Whether they can be written. Raises: Fault: 3506: what was published is not JSON, and the client speaks that."""
+    if not all(dialect.carries(bytes(publication.data)) for publication in publications):
+        raise Fault(Disconnects.INAPPROPRIATE_PROTOCOL, "what is published is not JSON")
 
 
 def full(publication: Publication, dialect: Dialect) -> Publication:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from msgspec import Raw
 
 from hubbub.errors import BrokerUnavailable, Overloaded
-from hubbub.realtime import subscribing
+from hubbub.realtime import publications, subscribing
 from hubbub.realtime.bodies import name_of
 from hubbub.realtime.channel import Subscription
 from hubbub.realtime.client import Client
@@ -246,10 +246,12 @@ class Session(Client):
         place = self._service.namespaces.place(request.channel)
         reading_history(place, self.asker(request.channel))
         since = request.since
-        return await self._service.read_history(
+        result = await self._service.read_history(
             place, request.limit, None if since is None else (since.offset, since.epoch), request.reverse,
             self._service.bounds.max_publications,
         )  # fmt: skip
+        publications.judge(result.publications, self.dialect)
+        return result
 
     async def _rpc(self, id: int, request: c.RpcRequest) -> r.RpcResult:
         handlers = self._service.handlers.rpcs
@@ -258,9 +260,8 @@ class Session(Client):
         handler = handlers.get(request.method)
         if handler is None:
             raise Fault(Errors.METHOD_NOT_FOUND)
-        return r.RpcResult(
-            data=raw(handler.encoded(await self.ask(handler.run, self, handler.data(_some(request.data)))))
-        )
+        data = handler.encoded(await self.ask(handler.run, self, handler.data(_some(request.data))))
+        return r.RpcResult(data=raw(self.writable(data)))
 
     async def _send(self, id: int, request: c.SendRequest) -> None:
         handler = self._service.handlers.message

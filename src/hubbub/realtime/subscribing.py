@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.brokers import Position
 from hubbub.realtime.bodies import event_of, publication_of
-from hubbub.realtime.channel import Channel, Kept, Subscription
-from hubbub.realtime.data import encoded
+from hubbub.realtime.channel import Channel, Subscription
+from hubbub.realtime.data import encoded_json
 from hubbub.realtime.filters import filter_for
 from hubbub.realtime.handlers import Accepted, Connected
 from hubbub.realtime.namespaces import Place
 from hubbub.realtime.permissions import Options, Way, options_for, subscribing
-from hubbub.realtime.protocol import Disconnects, Errors, Fault, Publication, raw
+from hubbub.realtime.protocol import JSON, Disconnects, Errors, Fault, Publication, raw
 from hubbub.realtime.protocol.commands import ConnectRequest, SubscribeRequest
 from hubbub.realtime.protocol.replies import SubscribeResult
-from hubbub.realtime.publications import full, recovered
+from hubbub.realtime.publications import judge, recovered
 from hubbub.realtime.tokens import Grant
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ async def who(session: Session, service: Service, request: ConnectRequest) -> Wh
         if service.tokens is None:
             raise Fault(Disconnects.INVALID_TOKEN, "a token where there are none")
         token = service.tokens.connection(request.token)
+        if not JSON.carries(token.info or b"null"):
+            raise Fault(Disconnects.INVALID_TOKEN, "a token with b64info that is not JSON")
         subs = {channel: (grant, None) for channel, grant in token.subs.items()}
         known = Who(token.user, token.info, token.meta, b"", token.expires_at, subs)
         session.user, session.info, session.meta = known[:3]
@@ -76,11 +78,12 @@ async def who(session: Session, service: Service, request: ConnectRequest) -> Wh
 
 def _of_program(said: Connected) -> Who:
     subs = {channel: (_grant(accepted), accepted.expire_at) for channel, accepted in said.channels.items()}
-    return Who(said.user, encoded(said.info), encoded(said.meta), encoded(said.data), said.expire_at, subs)
+    info, meta, data = map(encoded_json, (said.info, said.meta, said.data))
+    return Who(said.user, info, meta, data, said.expire_at, subs)
 
 
 def _grant(accepted: Accepted) -> Grant:
-    return Grant(info=encoded(accepted.info), data=encoded(accepted.data), override=accepted.override)
+    return Grant(info=encoded_json(accepted.info), data=encoded_json(accepted.data), override=accepted.override)
 
 
 class Wish:
@@ -94,6 +97,10 @@ class Wish:
         self, session: Session, service: Service, place: Place, options: Options, grant: Grant,
         request: SubscribeRequest, expires_at: float | None, server_side: bool,
     ) -> None:  # fmt: skip
+        if not JSON.carries(grant.info or b"null"):
+            raise Fault(Errors.PERMISSION_DENIED, "b64info that is not JSON")
+        if not session.dialect.carries(grant.data or b"null"):
+            raise Fault(Disconnects.INAPPROPRIATE_PROTOCOL, "b64data that is not JSON")
         self._session = session
         self._options = options
         self._grant = grant
@@ -122,7 +129,10 @@ class Wish:
         await service.channels.ready(channel, options.positioned)
 
     def enter(self, service: Service) -> SubscribeResult:
-        """What the client is told. Raises: Fault: the channel has just lost something; it may try again."""
+        """What the client is told.
+
+        Raises: Fault: the channel has just lost something: it may try again. Or the client cannot be told in JSON.
+        """
         channel, options, sub = self.channel, self._options, self._subscription
         ttl = 0 if service.insecure else ttl_of(sub.expires_at)
         result = SubscribeResult(
@@ -149,7 +159,7 @@ class Wish:
         if found is None:
             return
         result.recovered, result.offset = True, since.offset
-        result.publications = self._shaped(found, epoch)
+        result.publications = self._shaped([publication_of(kept.sent, kept.offset, epoch) for kept in found])
 
     def _from_cache(self, result: SubscribeResult) -> None:
         latest = self._latest
@@ -159,28 +169,25 @@ class Wish:
             return
         result.recovered = True
         if self._since != (latest.offset, result.epoch):
-            if self._options.delta:
-                self.channel.before = bytes(latest.data)
-                self._subscription.patched = True
-                latest = full(latest, self._session.dialect)
-            result.publications = [latest]
+            result.publications = self._shaped([latest])
 
     def _latest_here(self, result: SubscribeResult) -> Publication | None:
         tail = self.channel.tail
         return publication_of(tail[-1].sent, tail[-1].offset, result.epoch) if tail else None
 
-    def _shaped(self, found: Sequence[Kept], epoch: str) -> list[Publication]:
-        chosen = self._subscription.filter
-        records = [
-            publication_of(kept.sent, kept.offset, epoch)
-            for kept in found
-            if chosen is None or chosen[1](kept.sent.tags)
-        ]
-        if not self._options.delta or not records:
-            return records
-        self.channel.before = bytes(records[-1].data)
-        self._subscription.patched = True
-        return recovered(records, self._session.dialect)
+    def _shaped(self, publications: list[Publication]) -> list[Publication]:
+        """As the client gets them. `publications` go on to where the channel stands."""
+        chosen, dialect, channel = self._subscription.filter, self._session.dialect, self.channel
+        judge(publications, dialect)
+        if chosen is not None:
+            return [publication for publication in publications if chosen[1](publication.tags)]
+        if not self._options.delta or not publications:
+            return publications
+        latest = bytes(publications[-1].data)
+        if channel.before is None:
+            channel.before = latest
+        self._subscription.patched = channel.before == latest  # others may have had one since that is not kept
+        return recovered(publications, dialect)
 
     def commit(self, service: Service) -> None:
         """It is a member from here on."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubbub.brokers import Position
+from hubbub.realtime.data import encoded_json
 from hubbub.realtime.protocol import Disconnects
 from hubbub.realtime.statistics import NodeInfo
 
@@ -39,8 +40,8 @@ class Users:
         """
         self._service.namespaces.place(channel)
         await self._tell(
-            "rt.subscribe", user=user, channel=channel, client=client or session, info=info.decode(),
-            data=data.decode(), expire_at=expire_at, since=since, override=dict(override or {}),
+            "rt.subscribe", user=user, channel=channel, client=client or session, info=encoded_json(info).decode(),
+            data=encoded_json(data).decode(), expire_at=expire_at, since=since, override=dict(override or {}),
         )  # fmt: skip
 
     async def unsubscribe(self, user: str, channel: str = "", *, client: str = "", session: str = "") -> None:
@@ -73,7 +74,7 @@ class Users:
         """
         await self._tell(
             "rt.refresh", user=user, client=client or session, expired=expired, expire_at=expire_at,
-            info=info.decode(),
+            info=encoded_json(info).decode(),
         )  # fmt: skip
 
     async def channels(self, pattern: str = "") -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -258,3 +259,22 @@ async def test_refreshes_that_end_the_connection(
     token = tokens.make(**{"user": "eve", "channel": "$one", **claims}) if claims else "x"
     await peer.send({"id": 9, "sub_refresh": {"channel": "$one", "token": token}})
     assert await peer.ended() == code
+
+
+async def test_what_tokens_carry_that_is_no_json(bare: Place, tokens: Tokens) -> None:
+    """What others see has to be; what is for the client alone, if it speaks JSON."""
+    await bare.serve(tokens=tokens, namespaces={"": OPEN})
+    binary = b64encode(b"\x00\xff").decode()
+    for said, code in (
+        ({"b64info": binary}, 3500),
+        ({"subs": {"one": {"b64info": binary}}}, 103),
+        ({"subs": {"one": {"b64data": binary}}}, 0 if bare.protobuf else 3506),
+        ({"b64info": b64encode(b'{"a": 1}').decode()}, 0),
+    ):
+        peer = await bare.peer().open()
+        await peer.send({"id": 1, "connect": {"token": tokens.make("eve", ttl=10, **said)}})
+        if code > 3000:
+            assert await peer.ended() == code
+        else:
+            await peer.socket.ping()
+            assert peer.code == 0
