@@ -15,6 +15,7 @@ import hubbub.asgi
 import hubbub.realtime
 
 SOURCE = Path(hubbub.__file__).parent
+PAGE = Path(__file__).parents[2] / "ARCHITECTURE.md"
 FILES = sorted(SOURCE.rglob("*.py"))
 MODULES = ["hubbub", *(m.name for m in pkgutil.walk_packages(hubbub.__path__, "hubbub.") if "__main__" not in m.name)]
 
@@ -80,6 +81,22 @@ def test_imports_point_one_way(path: Path) -> None:
         if name.partition(".")[0] == "hubbub":
             other = name.split(".")[1] if "." in name else ""
             assert other == own or other in ALLOWED[own], f"{path.name} imports {name}"
+
+
+def test_the_page_tells_which_way_they_point() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*)\|$", PAGE.read_text(), re.MULTILINE)
+    folders = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    told = {folder: set(re.findall(r"`(\w+)`", below)) for folder, below in rows}
+    assert told == {folder: ALLOWED[folder] - COMMON - {""} for folder in folders}
+
+
+def test_the_page_names_files_that_exist() -> None:
+    named = re.findall(r"`(?:(\w+(?:/\w+)*)/)?(\w+\.(?:pyx|pxi|py|c))`", PAGE.read_text())
+    assert named
+    for folder, name in named:
+        assert (
+            any(SOURCE.glob(f"{folder}/{name}" if folder else f"**/{name}")) or (PAGE.parent / folder / name).exists()
+        )
 
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "native").glob("*.pyx")), ids=lambda path: path.name)
