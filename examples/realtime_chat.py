@@ -1,13 +1,10 @@
 """A chat with names, who is here, and what was said before: sessions of the Centrifuge protocol inside FastAPI.
 
 First: npm install centrifuge; export CHAT_SECRET=$(openssl rand -hex 32) HUBBUB_BROKER=sqlite:chat.db
-Run it: uvicorn examples.realtime_chat:app --ws hubbub.asgi:WebSocketProtocol
-Then open http://127.0.0.1:8000/?name=Ann in a tab, and another name in another.
+Run: uvicorn examples.realtime_chat:app --ws hubbub.asgi:WebSocketProtocol, and open http://127.0.0.1:8000/?name=Ann
 """
 
-import secrets
 from dataclasses import dataclass
-from datetime import timedelta
 from os import environ
 
 from fastapi import FastAPI
@@ -16,9 +13,9 @@ from fastapi.staticfiles import StaticFiles
 
 from hubbub.realtime import Client, History, Namespace, Realtime, Tokens
 
-tokens = Tokens(hmac=environ.get("CHAT_SECRET") or secrets.token_hex(32))
+tokens = Tokens(hmac=environ["CHAT_SECRET"])
 rooms = Namespace(presence=True, allow_presence_for_subscriber=True, join_leave=True, force_push_join_leave=True,
-                  history=History(100, timedelta(days=1)), force_recovery=True)  # fmt: skip
+                  history=History(100, ttl=86400), force_recovery=True, allow_history_for_subscriber=True)  # fmt: skip
 rt = Realtime(tokens=tokens, namespaces={"chat": rooms})
 app = FastAPI()
 app.mount("/connection", rt.asgi())
@@ -46,15 +43,18 @@ def token(name: str) -> PlainTextResponse:
 
 @app.get("/")
 def page() -> HTMLResponse:
-    return HTMLResponse("""<!doctype html><title>hubbub</title><script src="/npm/centrifuge.js"></script>
-<form><input name="text" placeholder="Say something" autofocus></form><p></p><ul></ul><script>
-const show = (text) => document.querySelector("ul").appendChild(document.createElement("li")).append(text);
+    return HTMLResponse(r"""<!doctype html><title>hubbub</title><script src="/npm/centrifuge.js"></script>
+<form><input name="text" placeholder="Say something" autofocus></form><p></p><pre></pre><script>
 const getToken = () => fetch("/token" + (location.search || "?name=somebody")).then((reply) => reply.text());
 const centrifuge = new Centrifuge(location.origin.replace(/^http/, "ws") + "/connection/websocket", { getToken });
-const room = centrifuge.newSubscription("chat:lobby", { since: { offset: 0, epoch: "" } });
+const room = centrifuge.newSubscription("chat:lobby");
+let lines = {};
+const show = ({ offset, info, data }) => document.querySelector("pre").innerText = Object.values(
+  Object.assign(lines, { [offset]: (info ? info.user : "server") + ": " + data.text })).join("\n");
 const here = async () => document.querySelector("p").innerText = "Here: " +
   Object.values((await room.presence()).clients).map((one) => one.user).sort().join(", ");
-room.on("publication", ({ data, info }) => show(info.user + ": " + data.text));
+const old = async () => (lines = {}, (await room.history({ limit: 100 })).publications.forEach(show));
+room.on("subscribed", ({ recovered }) => recovered || old()).on("publication", show);
 room.on("subscribed", here).on("join", here).on("leave", here).subscribe();
 document.forms[0].onsubmit = ({ target }) => (room.publish({ text: target.text.value }), target.reset(), false);
 centrifuge.connect();</script>""")

@@ -53,6 +53,7 @@ async def test_chat() -> None:
 
 async def test_realtime_chat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUBBUB_BROKER", "memory:")
+    monkeypatch.setenv("CHAT_SECRET", "a secret of 32 random bytes or more")
     example = load("realtime_chat")
     async with (
         uvicorn_serving(example.app) as (port, _),
