@@ -31,40 +31,38 @@ async def of_users(place: Place, tokens: Tokens, **bounds: Any) -> Realtime:
 @pytest.mark.limit("Bounds.ping")
 async def test_a_ping_comes_after_half_to_all_of_its_time_and_then_each_time(bare: Place) -> None:
     await open_to_all(bare, ping=0.4, pong_timeout=0.3)
-    peer = await bare.connected()
     started = time.monotonic()
+    peer = await bare.connected()
     await peer.until(lambda: peer.heard.count({}) == 1)
-    first = time.monotonic() - started
+    assert time.monotonic() - started >= 0.15
     await peer.until(lambda: peer.heard.count({}) == 2)
-    assert first >= 0.15
-    assert time.monotonic() - started - first >= 0.3
+    assert time.monotonic() - started >= 0.5
 
 
 @pytest.mark.limit("Bounds.pong_timeout")
 async def test_who_does_not_answer_a_ping_has_its_time(bare: Place) -> None:
     await open_to_all(bare, ping=0.4, pong_timeout=0.3)
+    started = time.monotonic()
     peer = await bare.connected()
     peer.answers_pings = False
-    await peer.until(lambda: {} in peer.heard)
-    pinged = time.monotonic()
     assert await peer.ended() == 3012
-    assert time.monotonic() - pinged >= 0.25
+    assert time.monotonic() - started >= 0.45
 
 
 @pytest.mark.limit("Bounds.connect_timeout")
 async def test_who_does_not_connect_in_time_is_sent_away(bare: Place) -> None:
     await open_to_all(bare, connect_timeout=0.2)
-    peer, other = await bare.peer().open(), await bare.connected()
-    opened = time.monotonic()
+    other, started = await bare.connected(), time.monotonic()
+    peer = await bare.peer().open()
     assert await peer.ended() == 3502
-    assert time.monotonic() - opened >= 0.1
+    assert time.monotonic() - started >= 0.15
     assert not other.code
 
 
 @pytest.mark.limit("Bounds.expired_grace")
 async def test_an_expired_token_may_be_refreshed_for_a_while(bare: Place, tokens: Tokens) -> None:
-    await of_users(bare, tokens, pong_timeout=0.4, expired_grace=0.3)
-    end = time.time() + 0.1
+    await of_users(bare, tokens, pong_timeout=0.4, expired_grace=0.7)
+    end = time.time() + 0.5
     soon, late = [await bare.connected(token=tokens.make("ann", ttl=None, exp=end)) for _ in range(2)]
     other = await bare.connected(token=tokens.make("ann", ttl=60))
     await other.subscribe("news", token=tokens.make("ann", ttl=None, exp=end, channel="news"))
@@ -72,7 +70,7 @@ async def test_an_expired_token_may_be_refreshed_for_a_while(bare: Place, tokens
     assert (await soon.ask(refresh={"token": tokens.make("ann", ttl=60)}))["refresh"]["ttl"] >= 59
     assert await late.ended() == 3005
     await other.until(lambda: other.pushes)
-    assert time.time() >= end + 0.3
+    assert time.time() >= end + 0.7
     assert other.pushes == [
         {"channel": "news", "unsubscribe": {"code": 2501, "reason": "subscription expired"}},
     ]
