@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from pathlib import Path, PurePath
 
 from hubbub.logs import logger
 
-__all__ = ["WORKERS", "warn_if_several", "workers"]
+__all__ = ["WORKERS", "sharing", "warn_if_several", "workers"]
 
 WORKERS = "HUBBUB_WORKERS_NOW"  # what `hubbub.run` tells its workers: how many they are
 SERVERS = {
@@ -62,8 +63,10 @@ def _descriptors(process: int) -> Iterator[tuple[int, str]]:
 
 
 def _listens(descriptor: int) -> bool:
-    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as one:
-        return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    with suppress(OSError):
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            with socket.socket(fileno=os.dup(descriptor)) as one:
+                return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     return False
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from hubbub.hub.several import workers
+from hubbub.hub.several import sharing, workers
 
 
 @pytest.mark.parametrize(
@@ -79,3 +80,9 @@ def test_a_hub_that_is_a_part_only_says_so_once(several: str, broker: str, lines
         check=True,
     )
     assert run.stderr.count("one of 3") == lines, run.stderr
+
+
+def test_looking_for_others_leaves_no_descriptor_open() -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    sharing()
+    assert sorted(os.listdir("/proc/self/fd")) == before
