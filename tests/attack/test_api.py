@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hubbub import Misuse
+from hubbub import Limits, Misuse
 from hubbub.api import Api, endpoint
 from hubbub.realtime import History, Namespace, Realtime
 
@@ -245,12 +245,40 @@ async def test_an_rpc_of_the_program_that_raises_is_an_internal_error() -> None:
         assert json.loads(answer[2]) == {"error": {"code": 100, "message": "internal server error"}}
 
 
-async def test_a_batch_of_very_many_commands_is_answered_in_order() -> None:
-    async with api() as asked:
-        commands = [{"publish": {"channel": f"c{n % 7}", "data": n}} for n in range(5000)]
-        _, _, body, _ = await ask(asked, "/api/batch", json.dumps({"commands": commands}).encode())
-        offsets = [reply["publish"]["offset"] for reply in json.loads(body)["replies"]]
-        assert offsets == [n // 7 + 1 for n in range(5000)]
+async def test_a_batch_or_broadcast_of_very_many_leaves_room_for_others() -> None:
+    limits = Limits(max_outbox=1000)
+    rt = Realtime(broker="memory:", limits=limits, namespaces={"": Namespace(history=History(10, 60))})
+    asked = Api(rt, key=KEY)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    commands = [{"publish": {"channel": f"c{n % 7}", "data": n}} for n in range(5000)]
+    _, _, body, _ = await ask(asked, "/api/batch", json.dumps({"commands": commands}).encode())
+    offsets = [reply["publish"]["offset"] for reply in json.loads(body)["replies"]]
+    assert offsets == [n // 7 + 1 for n in range(5000)]
+    assert turns >= 9
+    channels = [f"b{n}" for n in range(3000)]
+    _, _, body, _ = await ask(asked, "/api/broadcast", json.dumps({"channels": channels, "data": 1}).encode())
+    assert all(one["result"]["offset"] == 1 for one in json.loads(body)["result"]["responses"])
+    task.cancel()
+    await rt.close()
+
+
+async def test_what_fails_again_and_again_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(_: Any) -> None:
+        raise RuntimeError("\x1b[2J")
+
+    async with api(rpc={"fails": fails}) as asked:
+        for _ in range(100):
+            await ask(asked, "/api/rpc", b'{"method": "fails"}')
+    assert 1 <= len(caplog.records) <= 22
+    assert "\x1b" not in caplog.text
 
 
 def test_all_known_codes_count_apart_and_others_together() -> None:

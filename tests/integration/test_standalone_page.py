@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +15,6 @@ from support.browser import chromium, needs_chromium
 from support.processes import running
 
 pytestmark = [pytest.mark.browser, needs_chromium]
-CLIENT = Path(os.environ.get("CENTRIFUGE_JS", ""))  # the published one: dist/centrifuge.js of npm's centrifuge
 
 
 @pytest.fixture
@@ -36,14 +34,13 @@ async def opened(browser: Browser, where: str, complaints: list[str]) -> Page:
 
 @pytest.mark.parametrize("client", ["ours", "published"])
 async def test_two_tabs_talk_and_find_back_to_a_server_that_was_away(
-    browser: Browser, tmp_path: Path, client: str
+    browser: Browser, tmp_path: Path, client: str, request: pytest.FixtureRequest
 ) -> None:
     if client == "published":
-        if not CLIENT.is_file():
-            pytest.skip("the published client is not here: npm install centrifuge, and name its file in CENTRIFUGE_JS")
+        published: Path = request.getfixturevalue("centrifuge_js")
         dist = tmp_path / "node_modules/centrifuge/dist"
         dist.mkdir(parents=True)
-        (dist / "centrifuge.js").write_bytes(CLIENT.read_bytes())
+        (dist / "centrifuge.js").write_bytes(published.read_bytes())
     complaints: list[str] = []
     command = [*HUBBUB, "serve", "--dev", "--broker", f"sqlite:{tmp_path}/dev.db", "--port"]
     async with running([*command, "0"], cwd=tmp_path) as server:

@@ -1,8 +1,8 @@
 """The HTTP API: what programs in any language ask of real-time sessions, with the methods that Centrifugo has.
 
-`endpoint.py` is the ASGI application: who asks (`keys.py`), and how much. `messages.py` is what is asked and answered;
-`methods.py` does it, and `together.py` lets publications go out together. `counts.py` and `metrics.py` are what
-Prometheus is told, and `application.py` puts all of it at its paths.
+`endpoint.py` is the ASGI application: who asks (`keys.py`), and how much. `messages.py` is what is asked and answered,
+and `methods.py` does it. `counts.py` and `metrics.py` are what Prometheus is told, and `application.py` puts all of it
+at its paths.
 """
 
 from hubbub.api.application import api_app

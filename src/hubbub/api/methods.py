@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -10,16 +11,17 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hubbub.api import messages as m
-from hubbub.api.together import together
 from hubbub.errors import HubbubError, Misuse
-from hubbub.logs import logger
-from hubbub.realtime import Error, Realtime
+from hubbub.logs import PeerLog
+from hubbub.realtime import Error, Publishing, Realtime
 from hubbub.realtime.protocol import ClientInfo, Errors, Fault
 
 __all__ = ["NOT_FOUND", "Methods", "RpcHandler"]
 
 OTHERWISE = {104: "not found", 113: "conflict"}  # as programs are told it; clients are told other words
 NOT_FOUND = Error(code=104, message=OTHERWISE[104])
+AT_ONCE = 512  # publications that go out together: between such groups others have their turn
+LOG_RATE = 10  # lines a second
 MOST_REASON = 123  # bytes that a close frame has for it
 WITHHELD = {101, 103, 105, 106, 109, 110, 111}  # of clients alone
 
@@ -43,6 +45,7 @@ class Methods:
     def __init__(self, rt: Realtime, rpc: Mapping[str, RpcHandler]) -> None:
         self._rt = rt
         self._rpc = dict(rpc)
+        self._log = PeerLog(LOG_RATE)
         self.named: dict[str, Method] = {
             name: Method(kind, run, msgspec.json.Decoder(kind).decode) for name, kind, run in self._listed()
         }
@@ -69,7 +72,7 @@ class Methods:
         try:
             return await run(request)
         except Exception as error:
-            return told(error)
+            return self._told(error)
 
     async def batch(self, request: m.Batch) -> Sequence[dict[str, Any]]:
         """What is answered to each command, in their order. Publications that follow each other go out together."""
@@ -78,17 +81,21 @@ class Methods:
         for command in request.commands or ():
             if command is not None and command.publish is not None:
                 publications.append(command.publish)
+                if len(publications) < AT_ONCE:
+                    continue
+                replies += await self._published(publications)
+                publications = []
                 continue
             replies += await self._published(publications)
             publications = []
             replies.append(await self._command(command))
         return [*replies, *await self._published(publications)]
 
-    async def _published(self, publications: Sequence[m.Publish]) -> Sequence[dict[str, Any]]:
-        return [
-            {"error": told(done)} if isinstance(done, Exception) else {"publish": done}
-            for done in await together(map(self.publish, publications))
-        ]
+    async def _published(self, requests: Sequence[m.Publish]) -> Sequence[dict[str, Any]]:
+        wanted = [_wanted(request) for request in requests]
+        done = iter(await self._rt.publish_many([one for one in wanted if isinstance(one, Publishing)]))
+        results = [one if isinstance(one, Fault) else next(done) for one in wanted]
+        return [{"error": self._told(one)} if isinstance(one, Fault) else {"publish": _result(one)} for one in results]
 
     async def _command(self, command: m.Command | None) -> dict[str, Any]:
         if command is None:
@@ -99,17 +106,31 @@ class Methods:
                 return {"error" if isinstance(answer, Error) else name: answer}
         return {"error": NOT_FOUND}
 
+    def _told(self, error: Exception) -> Error:
+        """What a program is told of it; what it is not told is logged."""
+        if isinstance(error, Fault) and isinstance(error.verdict, Error) and error.verdict.code not in WITHHELD:
+            verdict = error.verdict
+            return Error(code=verdict.code, message=OTHERWISE.get(verdict.code, verdict.message))
+        if isinstance(error, (Fault, Misuse)):
+            return Errors.BAD_REQUEST
+        if isinstance(error, HubbubError) and error.retriable:
+            self._log.write(logging.WARNING, "a request to the API failed: %s", error)
+        else:
+            self._log.failure("a request to the API failed", error)
+        return Error(code=100, message=Errors.INTERNAL.message)
+
     async def publish(self, request: m.Publish) -> m.PublishResult:
-        data = m.content(request.data, request.b64data)
-        return _result(await self._rt.publish(_channel(request), data, **_how(request)))
+        return _result(await self._rt.publish(**_publishing(request)._asdict()))
 
     async def broadcast(self, request: m.Broadcast) -> m.BroadcastResult:
         if not request.channels:
             raise Fault(Errors.BAD_REQUEST, "a broadcast to no channels")
-        data = m.content(request.data, request.b64data)
-        done = await self._rt.broadcast(request.channels, data, **_how(request))
+        data, how = m.content(request.data, request.b64data), _how(request)
+        done: list[Any] = []
+        for first in range(0, len(request.channels), AT_ONCE):
+            done += await self._rt.broadcast(request.channels[first : first + AT_ONCE], data, **how)
         return m.BroadcastResult(
-            [{"error": told(one)} if isinstance(one, Fault) else {"result": _result(one)} for one in done]
+            [{"error": self._told(one)} if isinstance(one, Fault) else {"result": _result(one)} for one in done]
         )
 
     async def subscribe(self, request: m.Subscribe) -> m.Empty:
@@ -203,24 +224,22 @@ class Methods:
         return m.RpcResult(Raw(msgspec.json.encode(answer)))
 
 
-def told(error: Exception) -> Error:
-    """What a program is told of it; what it is not told is logged."""
-    if isinstance(error, Fault) and isinstance(error.verdict, Error) and error.verdict.code not in WITHHELD:
-        verdict = error.verdict
-        return Error(code=verdict.code, message=OTHERWISE.get(verdict.code, verdict.message))
-    if isinstance(error, (Fault, Misuse)):
-        return Errors.BAD_REQUEST
-    if isinstance(error, HubbubError) and error.retriable:
-        logger.warning("a request to the API failed: %s", error)
-    else:
-        logger.error("a request to the API failed", exc_info=error)
-    return Error(code=100, message=Errors.INTERNAL.message)
-
-
 def _channel(request: Any) -> str:
     if not request.channel:
         raise Fault(Errors.BAD_REQUEST, "a request without a channel")
     return cast(str, request.channel)
+
+
+def _publishing(request: m.Publish) -> Publishing:
+    data = m.content(request.data, request.b64data)
+    return Publishing(_channel(request), data, **_how(request))
+
+
+def _wanted(request: m.Publish) -> Publishing | Fault:
+    try:
+        return _publishing(request)
+    except Fault as fault:
+        return fault
 
 
 def _how(request: m.Content) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hubbub.realtime.handlers import Accepted, Connected, Denied
 from hubbub.realtime.namespaces import Names, Namespace
 from hubbub.realtime.protocol import ClientInfo, Disconnect, Error, Fault, Publication
 from hubbub.realtime.protocol.replies import HistoryResult
-from hubbub.realtime.publisher import Published
+from hubbub.realtime.publisher import Published, Publishing
 from hubbub.realtime.realtime import Realtime
 from hubbub.realtime.statistics import NodeInfo, RealtimeStatistics
 from hubbub.realtime.tokens import Tokens
@@ -36,6 +36,7 @@ __all__ = [
     "Position",
     "Publication",
     "Published",
+    "Publishing",
     "Realtime",
     "RealtimeStatistics",
     "Tokens",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubbub.brokers import Position
@@ -21,7 +21,7 @@ from hubbub.realtime.protocol.replies import HistoryResult
 if TYPE_CHECKING:
     from hubbub.realtime.service import Service
 
-__all__ = ["Published", "Publisher"]
+__all__ = ["Published", "Publisher", "Publishing"]
 
 ECHO = 1.0  # seconds for a publication to come back to this node, once the broker has it
 EVERYBODY = Asker(user="", insecure=True)
@@ -38,6 +38,28 @@ class Published(NamedTuple):
     """Of this node, to which it was handed."""
     suppressed: str = ""
     """"repeated" or "older": it was not published, for its key was used, or its version is not above the latest."""
+
+
+class Publishing(NamedTuple):
+    """What is to be published, as of `Realtime.publish`."""
+
+    channel: str
+    data: Any
+    tags: Mapping[str, str] | None = None
+    key: str = ""
+    version: int = 0
+    version_epoch: str = ""
+    delta: bool = False
+    history: bool = True
+
+
+class _Begun(NamedTuple):
+    """A publication that the broker is given."""
+
+    place: Place
+    ticket: Ticket
+    id: bytes
+    history: bool
 
 
 class Publisher:
@@ -65,58 +87,64 @@ class Publisher:
             Fault: no such channel, or no data.
             Overloaded, BrokerUnavailable: as of `Hub.publish`.
         """
-        place, body = self._judged(channel, Sent(encoded(data), None, dict(tags or {}), delta))
         self._service.node.settle(asyncio.get_running_loop())
-        ticket = Ticket()
-        id = self._service.put(place, body, ticket, key, version, version_epoch, history)
+        begun = self._begin(Publishing(channel, data, tags, key, version, version_epoch, delta, history))
         handed = self._service.channels.handed
-        handed[id] = 0
         try:
-            appended = await ticket
-            if not appended.suppressed:
-                await self._echo(place, appended)
-            return self._told(place, appended, handed.get(id, 0), history)
+            appended = await begun.ticket
+            await self._echo(begun.place, appended)
+            return self._told(begun, appended, handed.get(begun.id, 0))
         finally:
-            handed.pop(id, None)
+            handed.pop(begun.id, None)
+
+    async def publish_many(self, publications: Iterable[Publishing]) -> list[Published | Fault]:
+        """Publish several at once, which costs less than one by one, and keeps their order.
+
+        Returns: what became of each, in their order; Error 100 where the broker does not take it.
+        """
+        self._service.node.settle(asyncio.get_running_loop())
+        handed = self._service.channels.handed
+        begun = [self._begun_or_not(publishing) for publishing in publications]
+        results: list[Published | Fault] = []
+        try:
+            for one in begun:
+                if isinstance(one, Fault):
+                    results.append(one)
+                    continue
+                try:
+                    appended = await one.ticket
+                    await self._echo(one.place, appended)
+                    results.append(self._told(one, appended, handed.get(one.id, 0)))
+                except HubbubError as error:
+                    results.append(Fault(Errors.INTERNAL, str(error)))
+            return results
+        finally:
+            for one in begun:
+                if not isinstance(one, Fault):
+                    handed.pop(one.id, None)
 
     def publish_sync(
         self, channel: str, data: Any, *, tags: Mapping[str, str] | None = None, key: str = "", version: int = 0,
         version_epoch: str = "", delta: bool = False, history: bool = True, timeout: float = 30.0,
     ) -> Published:  # fmt: skip
         """The same from a plain thread. `timeout`: seconds to wait for the broker."""
-        place, body = self._judged(channel, Sent(encoded(data), None, dict(tags or {}), delta))
-        ticket = Ticket()
+        begun = self._begin(Publishing(channel, data, tags, key, version, version_epoch, delta, history), timeout)
         handed = self._service.channels.handed
-        id = self._service.put(place, body, ticket, key, version, version_epoch, history, timeout)
-        handed[id] = 0
         try:
-            appended = ticket.wait(timeout)
-            return self._told(place, appended, handed.get(id, 0), history)
+            appended = begun.ticket.wait(timeout)
+            return self._told(begun, appended, handed.get(begun.id, 0))
         finally:
-            handed.pop(id, None)
+            handed.pop(begun.id, None)
 
     async def broadcast(
         self, channels: Sequence[str], data: Any, *, tags: Mapping[str, str] | None = None, key: str = "",
         version: int = 0, version_epoch: str = "", delta: bool = False, history: bool = True,
     ) -> list[Published | Fault]:  # fmt: skip
         """Publish the same to several channels. Returns what became of each, in their order."""
-        how: dict[str, Any] = {
-            "tags": tags, "key": key, "version": version, "version_epoch": version_epoch, "delta": delta,
-            "history": history,
-        }  # fmt: skip
         data = encoded(data)
-        done = await asyncio.gather(
-            *(self.publish(channel, data, **how) for channel in channels), return_exceptions=True
+        return await self.publish_many(
+            Publishing(channel, data, tags, key, version, version_epoch, delta, history) for channel in channels
         )
-        results: list[Published | Fault] = []
-        for one in done:
-            if isinstance(one, (Published, Fault)):
-                results.append(one)
-            elif isinstance(one, HubbubError):
-                results.append(Fault(Errors.INTERNAL, str(one)))
-            else:
-                raise one
-        return results
 
     async def presence(self, channel: str) -> Mapping[str, ClientInfo]:
         """Who is in the channel, by client, up to `Bounds.max_presence`.
@@ -155,23 +183,39 @@ class Publisher:
         await self._service.node.ask(lambda stay: stay.broker.forget(name))
         await self._service.node.survey("rt.forget", channel, ECHO)
 
-    def _judged(self, channel: str, sent: Sent) -> tuple[Place, bytes]:
+    def _begin(self, publishing: Publishing, timeout: float = 0.0) -> _Begun:
+        """Give it to the broker. Raises: Fault. Overloaded, BrokerUnavailable."""
+        channel, data, tags, key, version, version_epoch, delta, history = publishing
+        sent = Sent(encoded(data), None, dict(tags or {}), delta)
         place = self._service.namespaces.place(channel)
         if not sent.data and place.options.publication_data_format != "binary":
             raise Fault(Errors.BAD_REQUEST, "a publication without data")
         sent.delta = sent.delta or place.options.delta_publish
-        return place, body_of(sent)
+        ticket = Ticket()
+        id = self._service.put(place, body_of(sent), ticket, key, version, version_epoch, history, timeout)
+        self._service.channels.handed[id] = 0
+        return _Begun(place, ticket, id, history)
+
+    def _begun_or_not(self, publishing: Publishing) -> _Begun | Fault:
+        try:
+            return self._begin(publishing)
+        except Fault as fault:
+            return fault
+        except HubbubError as error:
+            return Fault(Errors.INTERNAL, str(error))
 
     async def _echo(self, place: Place, appended: Appended) -> None:
         """Wait until this node's sessions have it."""
         channel = self._service.channels.find(place.channel)
+        if channel is None or appended.suppressed:
+            return
         position = Position(appended.offset, appended.epoch)
         until = time.monotonic() + ECHO
-        while channel is not None and not channel.has(position) and time.monotonic() < until:  # noqa: ASYNC110
+        while not channel.has(position) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
     @staticmethod
-    def _told(place: Place, appended: Appended, sessions: int, history: bool) -> Published:
-        if place.options.history is None or not history:
+    def _told(begun: _Begun, appended: Appended, sessions: int) -> Published:
+        if begun.place.options.history is None or not begun.history:
             return Published(0, "", sessions, appended.suppressed)
         return Published(appended.offset, appended.epoch, sessions, appended.suppressed)
