@@ -50,6 +50,7 @@ REALTIME = [
     "Denied",
     "Fault",
     "Published",
+    "Publishing",
     "HistoryResult",
     "Publication",
     "Position",

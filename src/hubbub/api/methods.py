@@ -110,6 +110,8 @@ class Methods:
         """What a program is told of it; what it is not told is logged."""
         if isinstance(error, Fault) and isinstance(error.verdict, Error) and error.verdict.code not in WITHHELD:
             verdict = error.verdict
+            if verdict.code == Errors.INTERNAL.code:
+                self._log.write(logging.WARNING, "a request to the API failed: %s", error)
             return Error(code=verdict.code, message=OTHERWISE.get(verdict.code, verdict.message))
         if isinstance(error, (Fault, Misuse)):
             return Errors.BAD_REQUEST
