@@ -224,7 +224,7 @@ def inner(item: type) -> set[str]:
         hubbub.Hub: {"adopt", "forget", "catch_up", "spans"},
         hubbub.Socket: {"end", "remember"},
         hubbub.Server: {"start"},
-        hubbub.realtime.Client: {"become", "be_called", "tell", "write"},
+        hubbub.realtime.Client: {"become", "be_called", "tell", "writable", "write"},
     }.get(item, set())
 
 

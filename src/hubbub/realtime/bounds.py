@@ -13,7 +13,9 @@ __all__ = ["Bounds"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """Sizes are in bytes, times in seconds. The defaults are Centrifugo's.
+    """What a session may do. Sizes are in bytes, times in seconds, which are seen to once a second at least.
+
+    The defaults are Centrifugo's.
 
     Raises: Misuse: a value that is no number above zero.
     """

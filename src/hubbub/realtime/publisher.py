@@ -73,6 +73,8 @@ class Publisher:
     ) -> Published:  # fmt: skip
         """Publish to all sessions of a channel, on all nodes, and into its history if it has one.
 
+        For the event loop of the sessions; `publish_sync` is for plain threads. Nobody's permission is asked.
+
         Args:
             data: bytes as they are, which JSON clients need to be JSON; anything else as JSON.
             tags: for clients that choose by them.
@@ -84,8 +86,10 @@ class Publisher:
 
         Returns: as soon as the broker has it, and this node's sessions were given it.
         Raises:
-            Fault: no such channel, or no data.
-            Overloaded, BrokerUnavailable: as of `Hub.publish`.
+            Fault: 102 or 107: no such channel, or no data.
+            Misuse: the data cannot be JSON.
+            Overloaded: `Limits.max_outbox` or `max_outbox_size` are reached.
+            BrokerUnavailable: it may have been published or not, as `outcome` says: with a key, try again.
         """
         self._service.node.settle(asyncio.get_running_loop())
         begun = self._begin(Publishing(channel, data, tags, key, version, version_epoch, delta, history))
@@ -127,7 +131,13 @@ class Publisher:
         self, channel: str, data: Any, *, tags: Mapping[str, str] | None = None, key: str = "", version: int = 0,
         version_epoch: str = "", delta: bool = False, history: bool = True, timeout: float = 30.0,
     ) -> Published:  # fmt: skip
-        """The same from a plain thread. `timeout`: seconds to wait for the broker."""
+        """The same from a plain thread, which it blocks.
+
+        Args:
+            timeout: seconds to wait for room, and for the broker.
+
+        Raises: as of `publish`.
+        """
         begun = self._begin(Publishing(channel, data, tags, key, version, version_epoch, delta, history), timeout)
         handed = self._service.channels.handed
         try:
@@ -140,7 +150,11 @@ class Publisher:
         self, channels: Sequence[str], data: Any, *, tags: Mapping[str, str] | None = None, key: str = "",
         version: int = 0, version_epoch: str = "", delta: bool = False, history: bool = True,
     ) -> list[Published | Fault]:  # fmt: skip
-        """Publish the same to several channels. Returns what became of each, in their order."""
+        """Publish the same to several channels, each on its own.
+
+        Returns: what became of each, in their order; Fault 100: the broker could not be reached, or had no room.
+        Raises: Misuse: the data cannot be JSON.
+        """
         data = encoded(data)
         return await self.publish_many(
             Publishing(channel, data, tags, key, version, version_epoch, delta, history) for channel in channels

@@ -36,19 +36,21 @@ class Realtime(Publisher, Users):
     Args:
         broker: what orders publications, keeps histories and presence, and joins processes: a URL or a Broker. Left
             out, what the environment's HUBBUB_BROKER says, or else "memory:".
-        tokens: who connects. subscription_tokens: who may subscribe; left out, `tokens` as well.
+        tokens: checks who connects. None: whoever brings a token is refused.
+        subscription_tokens: checks who may subscribe with a token; left out, `tokens` does.
         namespaces: what channels may do, by the part of their name before the colon; "" is that of those without one.
         names: what parts the names of channels.
-        bounds: of sessions.
-        limits: of the hub and the node.
+        bounds: what a session may do, and for how long.
+        limits: of the hub and the node, such as how much may wait for a client, and for the broker.
         insecure: everybody may do whatever exists, without a token, and nothing expires. For development.
         anonymous: clients without a token are let in, as nobody.
         personal: the namespace of a channel for each user, to which the server subscribes them; "" for those without
             one. None: there are no such channels.
         allowed_origins: of pages that may connect, such as "https://example.com", or "*". None: the server's own host.
-        name: of this node, for `info`. version: what clients are told.
+        name: of this node, for `info`; "": the host's name and the process' number.
+        version: what clients are told in the reply to their connect, and `info`.
 
-    Raises: Misuse: something is none of that.
+    Raises: Misuse: something is none of that, or no such broker.
     """
 
     def __init__(
@@ -74,15 +76,20 @@ class Realtime(Publisher, Users):
     # What a program decides
 
     def on_connect(self, handler: F) -> F:
-        """Decorate what decides who a client is: `handler(client, data)`, data as bytes.
+        """Decorate what decides who a client is: `handler(client, data)`.
 
-        It returns a Connected, or None to leave it to the token; or raises Denied.
+        Data is what the client sent with its connect command, as bytes, usually JSON; b"": nothing. The handler is
+        asked of every client, when its token has been checked: `client.user` is who that says, and `client.headers`
+        are those of the request. It returns a Connected, or None to leave it to the token; or raises Denied.
         """
         self._service.handlers.connect = handler
         return handler
 
     def on_disconnect(self, handler: F) -> F:
-        """Decorate what is told of each client that was connected and is gone: `handler(client)`."""
+        """Decorate what is told of each client that was connected and is gone: `handler(client)`.
+
+        Not called where this process is killed.
+        """
         self._service.handlers.disconnect = handler
         return handler
 
@@ -103,7 +110,10 @@ class Realtime(Publisher, Users):
         return self._adding(self._service.handlers.publish.add, pattern, Typed)
 
     def on_presence(self, pattern: str) -> Callable[[F], F]:
-        """Decorate what is told of this node's clients that come and go: `handler(client, channel, joined)`."""
+        """Decorate what is told of this node's clients that come and go: `handler(client, channel, joined)`.
+
+        Of each client first with `joined` True, then with False; calls of an `async def` may overlap.
+        """
         return self._adding(self._service.handlers.presence.add, pattern, lambda handler: handler)
 
     def on_message(self, handler: F) -> F:
@@ -112,7 +122,10 @@ class Realtime(Publisher, Users):
         return handler
 
     def rpc(self, method: str) -> Callable[[F], F]:
-        """Decorate what returns the answer to calls of that name: `handler(client, data)`, see `on_publish`."""
+        """Decorate what answers calls of that name: `handler(client, data)`, data as of `on_publish`.
+
+        What it returns is the answer, as JSON, or bytes as they are; or it raises Denied.
+        """
 
         def decorate(handler: F) -> F:
             self._service.handlers.rpcs[method] = Typed(handler)
@@ -156,13 +169,16 @@ class Realtime(Publisher, Users):
         return Application(self._service)
 
     async def close(self) -> None:
-        """Let everybody go, and end what this node does at the broker."""
+        """Let everybody go, with 3001, after which clients come back, and end what this node does at the broker.
+
+        What waits for the broker is handed over first. At the end of the program that happens by itself.
+        """
         for session in list(self._service.sessions.values()):
             session.end(Disconnects.SHUTDOWN)
         await self._service.close()
 
     def statistics(self) -> RealtimeStatistics:
-        """A frozen snapshot of this node."""
+        """A frozen snapshot of this node; `info` asks all of them."""
         return RealtimeStatistics(
             sessions=len(self._service.sessions),
             users=len(self._service.users),

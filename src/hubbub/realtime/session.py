@@ -127,6 +127,8 @@ class Session(Client):
         except Fault as fault:
             if isinstance(fault.verdict, Disconnect):
                 raise
+            if fault.detail:
+                self._service.log.write(20, "a command is answered with %d: %s", fault.verdict.code, fault.detail)
             self._refuse(asked.id, fault.verdict, request)
         except Denied as denied:
             self._refuse(asked.id, denied.error, request)

@@ -28,9 +28,12 @@ class Users:
         self, user: str, channel: str, *, client: str = "", session: str = "", info: bytes = b"", data: bytes = b"",
         expire_at: float | None = None, since: Position | None = None, override: Mapping[str, bool] | None = None,
     ) -> None:  # fmt: skip
-        """Subscribe a user's sessions, or one client of theirs, to a channel.
+        """Subscribe a user's sessions, or one client of theirs, to a channel. Those that come later are not concerned.
 
         Args:
+            user: "" is those of nobody.
+            client: the only one, by its id; "": all of the user's.
+            session: the same.
             info: what others see of them in the channel, in JSON. data: for them, in JSON.
             expire_at: when it ends, in seconds since 1970. None: never.
             since: they get what was published behind this position, too.
@@ -45,7 +48,14 @@ class Users:
         )  # fmt: skip
 
     async def unsubscribe(self, user: str, channel: str = "", *, client: str = "", session: str = "") -> None:
-        """End a user's subscriptions to a channel, or to all with "". Raises: BrokerUnavailable."""
+        """End a user's subscriptions to a channel, or to all with "", whoever made them. Clients are told 2000.
+
+        Args:
+            client: the only one, by its id; "": all of the user's.
+            session: the same.
+
+        Raises: BrokerUnavailable.
+        """
         await self._tell("rt.unsubscribe", user=user, channel=channel, client=client or session)
 
     async def disconnect(
@@ -55,6 +65,8 @@ class Users:
         """End a user's connections, but for the clients in `whitelist`.
 
         Args:
+            client: the only one, by its id; "": all of the user's.
+            session: the same.
             code: clients come back after those below 3500 and from 4000 to 4499; 4000 to 4999 are the application's.
             reason: up to 123 bytes.
 
@@ -68,7 +80,13 @@ class Users:
         self, user: str, *, client: str = "", session: str = "", expired: bool = False,
         expire_at: float | None = None, info: bytes = b"",
     ) -> None:  # fmt: skip
-        """Let a user's connections live until `expire_at`, in seconds since 1970, or end them as expired.
+        """Let a user's connections live until `expire_at`, in seconds since 1970, or end them as expired, with 3005.
+
+        Args:
+            client: the only one, by its id; "": all of the user's.
+            session: the same.
+            expire_at: None: they never expire.
+            info: what others see of them from now on, in JSON; b"": what they saw before.
 
         Raises: BrokerUnavailable.
         """

@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+import hubbub
+from hubbub.realtime import Realtime
 from support.asgi_servers import uvicorn_serving
 from support.pages import DOCS, Page, merged
 from support.session_client import Peer
@@ -50,8 +52,8 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAT_SECRET", "a secret of 32 random bytes or more")
 
 
-async def test_each_step_does_what_the_tutorial_says() -> None:
-    names, room, here, before, whole, announce = STEPS
+async def test_each_step_does_what_the_tutorial_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, room, here, before, whole, announce, alone = STEPS
     async with running(names) as chat:
         ann, reply = await chat.join("ann")
         assert ann.id
@@ -83,10 +85,16 @@ async def test_each_step_does_what_the_tutorial_says() -> None:
             history = (await ann.ask(history={"channel": "chat:lobby", "limit": 100}))["history"]
             assert [publication["data"] for publication in history["publications"]] == [{"text": "welcome"}]
             await ann.close()
+    served: list[dict[str, Any]] = []
+    monkeypatch.setattr("hubbub.run", lambda handler, **settings: served.append({"handler": handler, **settings}))
+    rt = Realtime()
+    exec(alone, {"rt": rt})
+    assert served == [{"handler": rt.handler, "hub": rt.hub, "port": 8000}]
+    hubbub.serve(rt.handler, hub=rt.hub, port=0)  # which takes the same
 
 
 def test_it_builds_up_to_the_example_and_shows_it() -> None:
-    names, *steps, whole, _ = STEPS
+    names, *steps, whole, _, _ = STEPS
     assert whole == EXAMPLE.read_text()
     program = names
     for step in steps:

@@ -19,7 +19,9 @@ class Error(Record):
     """The error of a reply."""
 
     code: Annotated[U32, 1]
+    """400 to 1999: the application's own."""
     message: Annotated[str, 2]
+    """What the client is told."""
     temporary: Annotated[bool, 3] = False
     """Clients try again, with pauses that grow."""
 
@@ -28,7 +30,9 @@ class Disconnect(Record):
     """Why a connection ends."""
 
     code: Annotated[U32, 1]
+    """4000 to 4999: the application's own."""
     reason: Annotated[str, 2]
+    """Up to 123 bytes."""
 
     @property
     def reconnects(self) -> bool:
