@@ -116,6 +116,8 @@ def entry(module: str, name: str, item: Any) -> str:
     ):
         if item in ON_ITS_OWN_PAGE:
             return "\n".join([*lines, doc(item), ON_ITS_OWN_PAGE[item]])
+        if not any(described(item)) and "Args:" not in (item.__doc__ or "") and not made_elsewhere:
+            lines.append(f"```python\n{name}{signature(item)}\n```\n")
         lines += [doc(item), *attributes(item)]
     elif inspect.isclass(item):
         lines += [f"```python\n{name}{signature(item)}\n```\n", doc(item), *attributes(item), *methods(item)]
@@ -156,7 +158,8 @@ def argument(parameter: inspect.Parameter) -> str:
 
 
 def annotated(annotation: Any) -> str:
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    named = getattr(annotation, "__forward_arg__", annotation)  # as named tuples keep theirs
+    return named if isinstance(named, str) else inspect.formatannotation(named)
 
 
 def doc(item: Any) -> str:
