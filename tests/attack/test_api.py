@@ -13,7 +13,7 @@ import pytest
 
 from hubbub import Limits, Misuse
 from hubbub.api import Api, endpoint
-from hubbub.realtime import History, Namespace, Realtime
+from hubbub.realtime import Denied, History, Namespace, Realtime
 
 KEY = "a key, with ü"
 GOOD = {"x-api-key": KEY}
@@ -234,15 +234,39 @@ async def test_data_that_is_no_json_does_not_break_the_answers_that_hold_it() ->
         assert json.loads(body)["result"]["publications"][0]["data"] == data
 
 
-async def test_an_rpc_of_the_program_that_raises_is_an_internal_error() -> None:
-    async def fails(_: Any) -> None:
+async def test_handlers_of_the_program_answer_and_what_they_raise_is_not_told() -> None:
+    rt = Realtime(broker="memory:")
+    asked = Api(rt, key=KEY)
+
+    async def rpc(**request: Any) -> Any:
+        return json.loads((await ask(asked, "/api/rpc", json.dumps(request).encode()))[2])
+
+    assert (await rpc(method="add"))["error"]["code"] == 104
+
+    @rt.rpc("add")
+    def add(_: object, data: list[int]) -> int:
+        return sum(data)
+
+    @rt.rpc("fails")
+    async def fails(_: object, data: Any) -> None:
         raise RuntimeError("secret")
 
-    async with api(rpc={"add": sum, "fails": fails}) as asked:
-        answer = await ask(asked, "/api/rpc", b'{"method": "add", "params": [1, 2]}')
-        assert json.loads(answer[2]) == {"result": {"data": 3}}
-        answer = await ask(asked, "/api/rpc", b'{"method": "fails"}')
-        assert json.loads(answer[2]) == {"error": {"code": 100, "message": "internal server error"}}
+    @rt.rpc("denies")
+    async def denies(_: object, data: Any) -> None:
+        raise Denied("not today", code=450)
+
+    @rt.rpc("bytes")
+    def raw(_: object, data: Any) -> bytes:
+        return b"\xff"
+
+    assert await rpc(method="add", params=[1, 2]) == {"result": {"data": 3}}
+    assert (await rpc(method="add", params={}))["error"]["code"] == 107
+    assert (await rpc(method="nothing"))["error"] == {"code": 104, "message": "not found"}
+    assert (await rpc())["error"]["code"] == 107
+    assert (await rpc(method="fails"))["error"] == {"code": 100, "message": "internal server error"}
+    assert (await rpc(method="denies"))["error"] == {"code": 450, "message": "not today"}
+    assert await rpc(method="bytes") == {"result": {"data": "/w=="}}
+    await rt.close()
 
 
 async def test_a_batch_or_broadcast_of_very_many_leaves_room_for_others() -> None:
@@ -271,14 +295,18 @@ async def test_a_batch_or_broadcast_of_very_many_leaves_room_for_others() -> Non
 
 
 async def test_what_fails_again_and_again_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
-    def fails(_: Any) -> None:
+    rt = Realtime(broker="memory:")
+
+    @rt.rpc("fails")
+    def fails(_: object, data: Any) -> None:
         raise RuntimeError("\x1b[2J")
 
-    async with api(rpc={"fails": fails}) as asked:
-        for _ in range(100):
-            await ask(asked, "/api/rpc", b'{"method": "fails"}')
+    asked = Api(rt, key=KEY)
+    for _ in range(100):
+        await ask(asked, "/api/rpc", b'{"method": "fails"}')
     assert 1 <= len(caplog.records) <= 22
     assert "\x1b" not in caplog.text
+    await rt.close()
 
 
 def test_all_known_codes_count_apart_and_others_together() -> None:

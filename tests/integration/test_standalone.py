@@ -424,13 +424,53 @@ def test_tokens_are_made_and_read(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-async def test_a_worker_that_cannot_start_ends_the_server(tmp_path: Path) -> None:
-    config = '[client.token]\njwks_public_endpoint = "http://127.0.0.1:9/keys"\n'
-    (tmp_path / "x.toml").write_text(config)
-    done = run("serve", "--port", "0", "--config", "x.toml", cwd=tmp_path)
-    assert done.returncode != 0
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_cannot_start_says_why_and_ends(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "x.toml").write_text('[client.token]\njwks_public_endpoint = "http://127.0.0.1:9/keys"\n')
+    done = run("serve", "--port", "0", "--config", "x.toml", "--workers", workers, cwd=tmp_path)
+    assert done.returncode != 0 or workers == "2"  # of which the parent is uvicorn's
     assert "no key set comes from http://127.0.0.1:9/keys" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr + done.stdout
+
+
+async def test_sessions_of_a_program_in_several_workers_need_a_broker(tmp_path: Path) -> None:
+    (tmp_path / "chat.py").write_text(
+        "from hubbub.realtime import Namespace, Realtime\n"
+        "rt = Realtime(anonymous=True, namespaces={'chat': Namespace(allow_subscribe_for_client=True,"
+        " allow_subscribe_for_anonymous=True)})\n"
+    )
+    done = run("serve", "chat:rt", "--port", "0", "--workers", "2", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "--broker local:" in done.stderr
+    broker = f"local:{tmp_path}/relay.sock"
+    async with standalone(tmp_path, "chat:rt", "--workers", "2", "--broker", broker) as server:
+        async with contextlib.AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(server.client()) for _ in range(4)]
+            for client in clients:
+                assert "error" not in await client.ask("subscribe", channel="chat:room")
+            await server.ask("publish", channel="chat:room", data=1)
+            for client in clients:
+                assert (await client.push("pub"))["pub"]["data"] == 1
+
+
+async def test_a_body_over_the_limit_ends_the_connection_before_it_is_read(tmp_path: Path) -> None:
+    async with standalone(
+        tmp_path, config=CONFIG.replace('key = "key"', 'key = "key"\nmax_body_size = 4096')
+    ) as server:
+        host, port = server.where.removeprefix("http://").split(":")
+        for how in ("Content-Length: 1000000000", "Transfer-Encoding: chunked"):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"POST /api/publish HTTP/1.1\r\nHost: x\r\nX-API-Key: key\r\n{how}\r\n\r\n".encode())
+            part = b"1000\r\n" + b"x" * 4096 + b"\r\n"
+            with contextlib.suppress(OSError):
+                for _ in range(200 if "chunked" in how else 0):
+                    writer.write(part)
+                    await writer.drain()
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionResetError):
+                    assert b" 413 " in await reader.readline()
+                    await reader.read()
+            writer.close()
 
 
 async def test_the_api_is_mounted_in_an_application(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hubbub.api.endpoint import MAX_BODY, Api
-from hubbub.api.methods import RpcHandler
 from hubbub.api.metrics import CONTENT_TYPE, exposition, samples
 from hubbub.realtime import Realtime
 
@@ -24,7 +23,6 @@ def api_app(
     key: str = "",
     insecure: bool = False,
     max_body: int = MAX_BODY,
-    rpc: Mapping[str, RpcHandler] | None = None,
 ) -> Front:
     """An ASGI application to be mounted: POST /api/METHOD, POST /api, GET /health, GET /metrics.
 
@@ -33,11 +31,10 @@ def api_app(
             "": nobody is let in.
         insecure: everybody is let in, but for pages in browsers.
         max_body: bytes of the largest request.
-        rpc: functions that programs may call by the method `rpc`, by their names.
 
     Raises: Misuse: a key that is no text; a size below one.
     """
-    api = Api(rt, key=key, insecure=insecure, max_body=max_body, rpc=rpc)
+    api = Api(rt, key=key, insecure=insecure, max_body=max_body)
     metrics = Exposed(lambda: exposition([({}, list(samples(rt, api.counts)))]))
     routes = [Route("/health", health), Route("/metrics", metrics.page)]
     return Front(api, Starlette(routes=routes))

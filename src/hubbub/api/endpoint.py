@@ -6,7 +6,7 @@ It is plain ASGI, for most of what it does is one publication, and a framework w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from hubbub.api import messages as m
 from hubbub.api.counts import Counts
 from hubbub.api.keys import Gate
-from hubbub.api.methods import NOT_FOUND, Methods, RpcHandler
+from hubbub.api.methods import NOT_FOUND, Methods
 from hubbub.arguments import whole
 from hubbub.realtime import Error, Realtime
 
@@ -61,7 +61,6 @@ class Api:
         key: what programs have to know. "": nobody is let in.
         insecure: everybody is let in, but for pages in browsers.
         max_body: bytes of the largest body.
-        rpc: functions that programs may call by the method `rpc`, by their names.
         prefix: of the paths.
         transport_errors: errors are answered with HTTP statuses, as if each program asked for that.
 
@@ -75,12 +74,11 @@ class Api:
         key: str = "",
         insecure: bool = False,
         max_body: int = MAX_BODY,
-        rpc: Mapping[str, RpcHandler] | None = None,
         prefix: str = "/api",
         transport_errors: bool = False,
     ) -> None:
         self._gate = Gate(key, insecure=insecure)
-        self._methods = Methods(rt, rpc or {})
+        self._methods = Methods(rt)
         self._max_body = whole("max_body", max_body, 1)
         self._prefix = prefix.rstrip("/")
         self._transport_errors = transport_errors

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -13,20 +12,18 @@ from msgspec import Raw, Struct
 from hubbub.api import messages as m
 from hubbub.errors import HubbubError, Misuse
 from hubbub.logs import PeerLog
-from hubbub.realtime import Error, Publishing, Realtime
+from hubbub.realtime import Denied, Error, Publishing, Realtime
+from hubbub.realtime.data import encoded
 from hubbub.realtime.protocol import ClientInfo, Errors, Fault
 
-__all__ = ["NOT_FOUND", "Methods", "RpcHandler"]
+__all__ = ["NOT_FOUND", "Methods"]
 
 OTHERWISE = {104: "not found", 113: "conflict"}  # as programs are told it; clients are told other words
 NOT_FOUND = Error(code=104, message=OTHERWISE[104])
 AT_ONCE = 512  # publications that go out together: between such groups others have their turn
 LOG_RATE = 10  # lines a second
 MOST_REASON = 123  # bytes that a close frame has for it
-WITHHELD = {101, 103, 105, 106, 109, 110, 111}  # of clients alone
-
-RpcHandler: TypeAlias = Callable[[Any], Any]
-"""Takes the params as Python's objects, None if there are none; returns, or is awaited for, what is answered."""
+WITHHELD = {101, 105, 106, 109, 110, 111}  # of clients alone
 
 
 class Method(NamedTuple):
@@ -36,15 +33,10 @@ class Method(NamedTuple):
 
 
 class Methods:
-    """By their names.
+    """By their names."""
 
-    Args:
-        rpc: functions that programs may call by the method `rpc`, by their names.
-    """
-
-    def __init__(self, rt: Realtime, rpc: Mapping[str, RpcHandler]) -> None:
+    def __init__(self, rt: Realtime) -> None:
         self._rt = rt
-        self._rpc = dict(rpc)
         self._log = PeerLog(LOG_RATE)
         self.named: dict[str, Method] = {
             name: Method(kind, run, msgspec.json.Decoder(kind).decode) for name, kind, run in self._listed()
@@ -217,13 +209,13 @@ class Methods:
     async def rpc(self, request: m.Rpc) -> m.RpcResult:
         if not request.method:
             raise Fault(Errors.BAD_REQUEST, "an rpc without a method")
-        handler = self._rpc.get(request.method)
-        if handler is None:
-            raise Fault(Errors.METHOD_NOT_FOUND)
-        answer = handler(msgspec.json.decode(request.params) if bytes(request.params) else None)
-        if inspect.isawaitable(answer):
-            answer = await answer
-        return m.RpcResult(Raw(msgspec.json.encode(answer)))
+        try:
+            answer = await self._rt.call(request.method, bytes(request.params) or None)
+        except Fault as fault:
+            raise Fault(Errors.METHOD_NOT_FOUND if fault.verdict == Errors.NOT_AVAILABLE else fault.verdict) from None
+        except Denied as denied:
+            raise Fault(denied.error) from None
+        return m.RpcResult(_json(Raw(encoded(answer))))
 
 
 def _channel(request: Any) -> str:

@@ -92,6 +92,7 @@ def serve(
     * `hubbub serve shop.main:app --port 8000 --workers 2` serves an application in two processes.
     * `hubbub serve chat:Chat --limit max_message_size=65536 --limit ping_interval=10` sets bounds.
     """
+    os.environ |= {"HUBBUB_BROKER": broker} if target and broker else {}  # for the hubs of the module
     if target is None or is_realtime(target):
         chosen = {name: value for name, value in context.params.items() if was_given(context, name)}
         return serve_standalone(target, chosen)
@@ -102,7 +103,6 @@ def serve(
     limits = to_limits(limit or [])
     event_loop(loop)  # or refuse, whatever is served
     certificate = _tls_context(ssl_certfile, ssl_keyfile)
-    os.environ |= {"HUBBUB_BROKER": broker} if broker else {}
     module, found = load(target)
     if inspect.isclass(found) and issubclass(found, Handler):
         run(

@@ -103,10 +103,15 @@ def _serve(target: str | None, chosen: Mapping[str, Any], found: Configuration, 
     address, port, workers = (values[f"http_server.{name}"] for name in ("address", "port", "workers"))
     if dev and (workers > 1 or not is_loopback(address)):
         raise Misuse("--dev lets everybody in: it is one worker, for this machine alone, such as --host 127.0.0.1")
+    if target is not None and workers > 1 and not _loaded(target).hub.spans:
+        raise Misuse(
+            f"the sessions of {target} live in one process: --broker local:, or Realtime(broker=...), joins several"
+        )
     level = str(LEVELS.get(values["log.level"], values["log.level"]))
     logging_settings = set_up_logging(level)
     event_loop(chosen.get("loop", "auto"))  # or refuse
-    for said in (*found.ignored, *notes(found)):
+    noted = [note for note in notes(found) if target is None or not note.key.startswith("client.")]
+    for said in (*found.ignored, *noted):
         logger.warning("%s", said)
     limit: list[str] = chosen.get("limit") or []
     limits = to_limits(limit)

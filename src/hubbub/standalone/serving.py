@@ -24,9 +24,10 @@ from hubbub.api import Api
 from hubbub.api.application import Front, health
 from hubbub.api.metrics import CONTENT_TYPE
 from hubbub.asgi import WebSocketProtocol
-from hubbub.errors import BrokerUnavailable, Misuse
+from hubbub.errors import BrokerUnavailable, HubbubError, Misuse
 from hubbub.hub import Hub
 from hubbub.limits import Limits
+from hubbub.logs import logger
 from hubbub.realtime import Realtime, Tokens
 from hubbub.standalone.building import LOCAL, Parts, parts, realtime
 from hubbub.standalone.configuration import Configuration
@@ -39,6 +40,7 @@ __all__ = ["Plan", "Protocol", "application", "uvicorn_settings", "worker"]
 
 PLAN = "HUBBUB_STANDALONE_PLAN"  # the variable with the path of what workers are made from
 KEEP_ALIVE = 75  # seconds that a program's connection to the API may be idle: longer than most keep it
+FAILED = 3  # the status by which uvicorn knows that other workers would fail as well
 GARBAGE = 50_000  # objects until the collector looks: with its usual 700, it takes half the time that batches take
 HERE = ["localhost", "127.0.0.1"]  # whom a page may take this machine for: other names could lead here by DNS
 
@@ -91,7 +93,11 @@ def _handed_over(plan: Plan) -> str:
 def worker() -> Any:
     """The application of a worker."""
     plan: Plan = pickle.loads(Path(os.environ[PLAN]).read_bytes())  # noqa: S301 (our own file, in a folder that only we may write to)
-    return application(plan)
+    try:
+        return application(plan)
+    except HubbubError as error:
+        logger.error("this worker cannot start: %s", error)
+        raise SystemExit(FAILED) from None
 
 
 class Protocol(WebSocketProtocol):
