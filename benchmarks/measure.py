@@ -15,7 +15,7 @@ from typing import IO, Any
 import installed
 import machine
 from installed import BUILD, HERE
-from peers import PICOWS, Peer
+from peers import KEPT, PICOWS, Peer
 from workloads import Workload
 
 START = 20.0  # seconds that a server has until it accepts connections
@@ -35,6 +35,8 @@ class Running:
             self.port: int = probe.getsockname()[1]
         cores = machine.CORES[: workload.cores]
         environment = os.environ | peer.environment | ({"DEFLATE": "1"} if workload.deflate else {})
+        if workload.kept:
+            environment |= KEPT
         if workload.tls:
             environment["CERTIFICATE"] = str(installed.certificate())
         self.output: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by __exit__

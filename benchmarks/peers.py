@@ -21,10 +21,20 @@ PICOWS = ("picows", "picows", "uvloop")  # the environment, whose client measure
 UVICORN = ("uvicorn", "uvloop", "websockets", "httptools")
 
 ASGI = frozenset({"asgi-raw", "asgi-starlette", "asgi-starlette1"})
+SESSIONS = frozenset(
+    {"sessions", "sessions16", "sessions-kept", "sessions16-kept", "sessions-many", "sessions-idle"}
+)
 LOOPS = frozenset({"accept", "accept8k", "tls-room", "tls-burst16", "tls-handshake", "tls-idle"})
 
 FLOOR, JOINED = "floor in C", "floor in C, joined"
-HUBBUB, PURE, BUN = "hubbub", "hubbub (pure Python)", "Bun"
+HUBBUB, PURE, BUN, OURS = "hubbub", "hubbub (pure Python)", "Bun", "hubbub sessions"
+# A history and positions, for those that read the first, and for Centrifugo.
+KEPT = {
+    "KEPT": "1",
+    "CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_HISTORY_SIZE": "300",
+    "CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_HISTORY_TTL": "60s",
+    "CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_FORCE_POSITIONING": "true",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Peer:
     name: str
     command: Callable[[int], list[str]]
     can: frozenset[str] = frozenset({"room", "echo", "stalled"})
-    """What it serves: room, echo, stalled (some members do not read), deflate, tls, asgi, two (using two cores)."""
+    """What it serves: room, echo, stalled (some members do not read), deflate, tls, asgi, sessions, two (using two cores)."""
     dialect: str = "plain"
     stalls: bool = True
     """It has an independent timer, and tells of it on SIGUSR2."""
@@ -130,12 +140,13 @@ def _peers() -> list[Peer]:
         Peer(FLOOR, _floor(), frozenset({"room", "echo", "deflate", "idle"}), stalls=False, beside=""),
         Peer(JOINED, _floor("join"), frozenset({"room"}), stalls=False, beside=""),
         Peer("floor in C, two threads", _floor("threads"), stalls=False, only=frozenset({"writers"}), beside=""),
-        Peer(HUBBUB, _compiled, full | {"two"}, environment={"HUBBUB_NATIVE": "1"}, beside=""),
+        Peer(HUBBUB, _compiled, full | {"two", "sessions"}, environment={"HUBBUB_NATIVE": "1"}, beside=""),
         Peer(PURE, _ours("hubbub_room.py"), full | {"two"}, environment={"HUBBUB_NATIVE": "0"}, beside=""),
         Peer(
             "hubbub on asyncio", _compiled, environment={"HUBBUB_NATIVE": "1", "LOOP": "asyncio"}, only=LOOPS, beside=""
         ),
     ]
+    found.append(Peer(OURS, _ours("hubbub_sessions.py"), dialect="centrifuge", only=SESSIONS, beside=""))
     for count, word in (("1", "one writer"), ("2", "two writers")):
         environment = {"HUBBUB_NATIVE": "1", "WRITERS": count}
         found.append(
@@ -156,8 +167,8 @@ def _peers() -> list[Peer]:
         found.append(Peer(name, command, can, dialect, versions=versions))
     centrifuge = lambda port: [str(installed.go_here("centrifuge", SERVERS / "centrifuge")), str(port)]  # noqa: E731
     found += [
-        Peer("centrifuge (Go)", centrifuge, rooms, "centrifuge", versions=lambda: _module("centrifuge")),
-        Peer("Centrifugo", _centrifugo, rooms, "centrifuge", stalls=False),
+        Peer("centrifuge (Go)", centrifuge, rooms | {"sessions"}, "centrifuge", versions=lambda: _module("centrifuge")),
+        Peer("Centrifugo", _centrifugo, rooms | {"sessions"}, "centrifuge", stalls=False),
         Peer("nats-server", _nats, rooms, "nats", stalls=False, versions=lambda: _output(["nats-server", "--version"])),
     ]
     return found

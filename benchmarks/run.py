@@ -34,6 +34,7 @@ CANNOT = {
     "two": "it uses one core",
     "tls": "not measured over TLS",
     "asgi": "it is no ASGI server",
+    "sessions": "it has no sessions",
     "stalled": "a bare loop waits for whoever does not read",
 }
 

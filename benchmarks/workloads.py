@@ -21,6 +21,8 @@ class Workload:
     tls: bool = False
     exact: bool = False
     """Only for servers whose messages are the bare payload."""
+    kept: bool = False
+    """Channels have a history, and members positions in it."""
     client: str = ""
     """A script of clients/ that puts the load on it, in picows' environment; native/load.c does if empty."""
 
@@ -35,7 +37,7 @@ class Workload:
     def joins(self) -> bool:
         """Whether messages for one member can wait together."""
         one_at_a_time = ("--in-flight", "1") in zip(self.load, self.load[1:], strict=False)
-        return self.key == "rooms" or not (one_at_a_time or self.client or "--accept" in self.load)
+        return "--all" in self.load or not (one_at_a_time or self.client or "--accept" in self.load)
 
 
 def _room(members: int, size: int, in_flight: int, *more: str) -> tuple[str, ...]:
@@ -56,6 +58,11 @@ def _picows_echo(members: int) -> tuple[str, ...]:
 
 def _over_tls(key: str, title: str, load: tuple[str, ...]) -> Workload:
     return Workload(key, f"TLS, {title}", (*load, "--tls"), needs="tls", tls=True)
+
+
+def _sessions(key: str, title: str, load: tuple[str, ...], kept: bool = False) -> Workload:
+    title = f"Sessions, {title}, clients publish" + kept * ", with history and positions"
+    return Workload(key, title, load, needs="sessions", kept=kept)
 
 
 _KILOBYTE = _room(1000, 1024, 16)
@@ -139,6 +146,18 @@ WORKLOADS: dict[str, Workload] = {
             "Echo of one connection, 64 bytes, Starlette",
             _echo(1, "/starlette", "--text"),
             needs="asgi",
+        ),
+        _sessions("sessions", "one channel of 1,000, one message at a time", _room(1000, 64, 1)),
+        _sessions("sessions16", "one channel of 1,000, 16 messages in flight", _room(1000, 64, 16)),
+        _sessions("sessions-kept", "one channel of 1,000, one message at a time", _room(1000, 64, 1), kept=True),
+        _sessions("sessions16-kept", "one channel of 1,000, 16 messages in flight", _room(1000, 64, 16), kept=True),
+        _sessions(
+            "sessions-many",
+            "1,000 channels of 10, one message of each member at a time",
+            _room(10000, 64, 1, "--rooms", "1000", "--all"),
+        ),
+        Workload(
+            "sessions-idle", "8,000 idle sessions with one subscription", _room(8000, 64, 1, "--idle"), needs="sessions"
         ),
         Workload("idle", "8,000 idle connections, and how fast they are accepted", _room(8000, 64, 1, "--idle")),
     )

@@ -20,6 +20,11 @@ const period = 5 * time.Millisecond
 func main() {
 	node, err := centrifuge.New(centrifuge.Config{ClientQueueMaxSize: 16 << 20})
 	check(err)
+	kept := os.Getenv("KEPT") != ""
+	history := centrifuge.PublishOptions{}
+	if kept {
+		history.HistorySize, history.HistoryTTL = 300, time.Minute
+	}
 	node.OnConnecting(func(context.Context, centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
 		return centrifuge.ConnectReply{
 			Credentials:    &centrifuge.Credentials{UserID: "member"},
@@ -28,10 +33,10 @@ func main() {
 	})
 	node.OnConnect(func(client *centrifuge.Client) {
 		client.OnSubscribe(func(_ centrifuge.SubscribeEvent, reply centrifuge.SubscribeCallback) {
-			reply(centrifuge.SubscribeReply{}, nil)
+			reply(centrifuge.SubscribeReply{Options: centrifuge.SubscribeOptions{EnablePositioning: kept, EnableRecovery: kept}}, nil)
 		})
 		client.OnPublish(func(_ centrifuge.PublishEvent, reply centrifuge.PublishCallback) {
-			reply(centrifuge.PublishReply{}, nil)
+			reply(centrifuge.PublishReply{Options: history}, nil)
 		})
 	})
 	check(node.Run())
