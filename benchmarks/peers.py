@@ -21,9 +21,7 @@ PICOWS = ("picows", "picows", "uvloop")  # the environment, whose client measure
 UVICORN = ("uvicorn", "uvloop", "websockets", "httptools")
 
 ASGI = frozenset({"asgi-raw", "asgi-starlette", "asgi-starlette1"})
-SESSIONS = frozenset(
-    {"sessions", "sessions16", "sessions-kept", "sessions16-kept", "sessions-many", "sessions-idle"}
-)
+SESSIONS = frozenset({"sessions", "sessions16", "sessions-kept", "sessions16-kept", "sessions-many", "sessions-idle"})
 LOOPS = frozenset({"accept", "accept8k", "tls-room", "tls-burst16", "tls-handshake", "tls-idle"})
 
 FLOOR, JOINED = "floor in C", "floor in C, joined"
@@ -44,7 +42,8 @@ class Peer:
     name: str
     command: Callable[[int], list[str]]
     can: frozenset[str] = frozenset({"room", "echo", "stalled"})
-    """What it serves: room, echo, stalled (some members do not read), deflate, tls, asgi, sessions, two (using two cores)."""
+    """What it serves: room, echo, stalled (some members do not read), deflate, tls, asgi, sessions, two (it uses
+    two cores)."""
     dialect: str = "plain"
     stalls: bool = True
     """It has an independent timer, and tells of it on SIGUSR2."""

@@ -9,8 +9,8 @@ Knows brokers, never hubs or sockets.
 
 from hubbub.node.names import channel_of, name_of
 from hubbub.node.node import Node
-from hubbub.node.outbox import Ticket
+from hubbub.node.outbox import Promise, Ticket, Waiter
 from hubbub.node.statistics import BrokerStatistics
 from hubbub.node.stay import Receiver
 
-__all__ = ["BrokerStatistics", "Node", "Receiver", "Ticket", "channel_of", "name_of"]
+__all__ = ["BrokerStatistics", "Node", "Promise", "Receiver", "Ticket", "Waiter", "channel_of", "name_of"]

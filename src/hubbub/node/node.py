@@ -16,7 +16,7 @@ from hubbub.brokers import Broker, Change, History, Outgoing, Position, Presence
 from hubbub.errors import BrokerUnavailable, Misuse
 from hubbub.limits import Limits
 from hubbub.node.home import Home
-from hubbub.node.outbox import Outbox, Ticket, may_wait
+from hubbub.node.outbox import Outbox, Waiter, may_wait
 from hubbub.node.roster import Roster
 from hubbub.node.statistics import BrokerStatistics, Counts
 from hubbub.node.stay import Receiver, Stay
@@ -69,7 +69,7 @@ class Node:
 
     def publish(
         self, name: bytes, body: bytes, *, history: History | None = None, key: str = "", version: int = 0,
-        version_epoch: str = "", ticket: Ticket | None = None, timeout: float = 0.0,
+        version_epoch: str = "", ticket: Waiter | None = None, timeout: float = 0.0,
     ) -> bytes:  # fmt: skip
         """Let a publication wait for the broker, which puts it into one order with all others.
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from hubbub.brokers import Page, Position
+from hubbub.brokers import Page, Position, Published
 from hubbub.realtime.bodies import Sent, beside, event_of, name_of
 from hubbub.realtime.filters import Filter
 from hubbub.realtime.namespaces import Place
@@ -102,7 +102,7 @@ class Channel:
         self._most_kept = most_kept if kept is None else min(most_kept, kept.size)
         self._size = 0
         self._fresh: float = 0.0  # when the latest publication came
-        self._waiting: list[tuple[Position, Callable[[], object]]] = []
+        self._waiting: list[tuple[Position | Published, Callable[[], object]]] = []
 
     @property
     def keeps(self) -> bool:
@@ -189,14 +189,14 @@ class Channel:
         self._size = sum(len(kept.sent.data) for kept in self.tail)
         return True
 
-    def when(self, position: Position, then: Callable[[], object]) -> None:
+    def when(self, position: Position | Published, then: Callable[[], object]) -> None:
         """Call that as soon as this position has been handed to the members."""
         if self.has(position):
             then()
         else:
             self._waiting.append((position, then))
 
-    def has(self, position: Position) -> bool:
+    def has(self, position: Position | Published) -> bool:
         top = self.top
         return top is None or not self.members or top.epoch != position.epoch or top.offset >= position.offset
 

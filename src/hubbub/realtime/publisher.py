@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from hubbub.brokers import Position
 from hubbub.brokers import Published as Appended
 from hubbub.errors import HubbubError
-from hubbub.node import Ticket
+from hubbub.node import Promise, Ticket, Waiter
 from hubbub.realtime.bodies import Sent, body_of, name_of
+from hubbub.realtime.channel import Channel
 from hubbub.realtime.data import encoded
 from hubbub.realtime.namespaces import Place
 from hubbub.realtime.permissions import Asker, reading_history, reading_presence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Published", "Publisher", "Publishing"]
 
 ECHO = 1.0  # seconds for a publication to come back to this node, once the broker has it
+W = TypeVar("W", bound=Waiter)
+
 EVERYBODY = Asker(user="", insecure=True)
 
 
@@ -53,11 +56,11 @@ class Publishing(NamedTuple):
     history: bool = True
 
 
-class _Begun(NamedTuple):
+class _Begun(NamedTuple, Generic[W]):
     """A publication that the broker is given."""
 
     place: Place
-    ticket: Ticket
+    waiter: W
     id: bytes
     history: bool
 
@@ -91,12 +94,16 @@ class Publisher:
             Overloaded: `Limits.max_outbox` or `max_outbox_size` are reached.
             BrokerUnavailable: it may have been published or not, as `outcome` says: with a key, try again.
         """
-        self._service.node.settle(asyncio.get_running_loop())
-        begun = self._begin(Publishing(channel, data, tags, key, version, version_epoch, delta, history))
+        loop = asyncio.get_running_loop()
+        self._service.node.settle(loop)
+        publishing = Publishing(channel, data, tags, key, version, version_epoch, delta, history)
+        begun = self._begin(publishing, Promise(loop))
         handed = self._service.channels.handed
         try:
-            appended = await begun.ticket
-            await self._echo(begun.place, appended)
+            appended = await begun.waiter.told
+            known = self._service.channels.find(channel)
+            if not (known is None or appended.suppressed or known.has(appended)):
+                await self._echo(known, appended)
             return self._told(begun, appended, handed.get(begun.id, 0))
         finally:
             handed.pop(begun.id, None)
@@ -106,9 +113,10 @@ class Publisher:
 
         Returns: what became of each, in their order; Error 100 where the broker does not take it.
         """
-        self._service.node.settle(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._service.node.settle(loop)
         handed = self._service.channels.handed
-        begun = [self._begun_or_not(publishing) for publishing in publications]
+        begun = [self._begun_or_not(publishing, Promise(loop)) for publishing in publications]
         results: list[Published | Fault] = []
         try:
             for one in begun:
@@ -116,8 +124,10 @@ class Publisher:
                     results.append(one)
                     continue
                 try:
-                    appended = await one.ticket
-                    await self._echo(one.place, appended)
+                    appended = await one.waiter.told
+                    known = self._service.channels.find(one.place.channel)
+                    if not (known is None or appended.suppressed or known.has(appended)):
+                        await self._echo(known, appended)
                     results.append(self._told(one, appended, handed.get(one.id, 0)))
                 except HubbubError as error:
                     results.append(Fault(Errors.INTERNAL, str(error)))
@@ -138,10 +148,11 @@ class Publisher:
 
         Raises: as of `publish`.
         """
-        begun = self._begin(Publishing(channel, data, tags, key, version, version_epoch, delta, history), timeout)
+        publishing = Publishing(channel, data, tags, key, version, version_epoch, delta, history)
+        begun = self._begin(publishing, Ticket(), timeout)
         handed = self._service.channels.handed
         try:
-            appended = begun.ticket.wait(timeout)
+            appended = begun.waiter.wait(timeout)
             return self._told(begun, appended, handed.get(begun.id, 0))
         finally:
             handed.pop(begun.id, None)
@@ -197,7 +208,7 @@ class Publisher:
         await self._service.node.ask(lambda stay: stay.broker.forget(name))
         await self._service.node.survey("rt.forget", channel, ECHO)
 
-    def _begin(self, publishing: Publishing, timeout: float = 0.0) -> _Begun:
+    def _begin(self, publishing: Publishing, waiter: W, timeout: float = 0.0) -> _Begun[W]:
         """Give it to the broker. Raises: Fault. Overloaded, BrokerUnavailable."""
         channel, data, tags, key, version, version_epoch, delta, history = publishing
         sent = Sent(encoded(data), None, dict(tags or {}), delta)
@@ -205,31 +216,27 @@ class Publisher:
         if not sent.data and place.options.publication_data_format != "binary":
             raise Fault(Errors.BAD_REQUEST, "a publication without data")
         sent.delta = sent.delta or place.options.delta_publish
-        ticket = Ticket()
-        id = self._service.put(place, body_of(sent), ticket, key, version, version_epoch, history, timeout)
+        id = self._service.put(place, body_of(sent), waiter, key, version, version_epoch, history, timeout)
         self._service.channels.handed[id] = 0
-        return _Begun(place, ticket, id, history)
+        return _Begun(place, waiter, id, history)
 
-    def _begun_or_not(self, publishing: Publishing) -> _Begun | Fault:
+    def _begun_or_not(self, publishing: Publishing, promise: Promise) -> _Begun[Promise] | Fault:
         try:
-            return self._begin(publishing)
+            return self._begin(publishing, promise)
         except Fault as fault:
             return fault
         except HubbubError as error:
             return Fault(Errors.INTERNAL, str(error))
 
-    async def _echo(self, place: Place, appended: Appended) -> None:
+    @staticmethod
+    async def _echo(channel: Channel, appended: Appended) -> None:
         """Wait until this node's sessions have it."""
-        channel = self._service.channels.find(place.channel)
-        if channel is None or appended.suppressed:
-            return
-        position = Position(appended.offset, appended.epoch)
         until = time.monotonic() + ECHO
-        while not channel.has(position) and time.monotonic() < until:  # noqa: ASYNC110
+        while not channel.has(appended) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
     @staticmethod
-    def _told(begun: _Begun, appended: Appended, sessions: int) -> Published:
+    def _told(begun: _Begun[Any], appended: Appended, sessions: int) -> Published:
         if begun.place.options.history is None or not begun.history:
             return Published(0, "", sessions, appended.suppressed)
         return Published(appended.offset, appended.epoch, sessions, appended.suppressed)

@@ -6,16 +6,15 @@ import asyncio
 import inspect
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 
 from hubbub.brokers import Broker, Change, Position, broker_for
-from hubbub.brokers import Published as Appended
 from hubbub.errors import HubbubError
 from hubbub.hub import Hub
 from hubbub.limits import Limits
 from hubbub.logs import PeerLog
-from hubbub.node import Node, Ticket
+from hubbub.node import Node, Waiter
 from hubbub.realtime import acts
 from hubbub.realtime.bodies import (
     Event,
@@ -220,7 +219,7 @@ class Service:
     # Publications
 
     def put(
-        self, place: Place, body: bytes, ticket: Ticket, key: str, version: int, version_epoch: str, history: bool,
+        self, place: Place, body: bytes, ticket: Waiter, key: str, version: int, version_epoch: str, history: bool,
         timeout: float = 0.0,
     ) -> bytes:  # fmt: skip
         """Give it to the broker. Returns its id. Raises: Overloaded, BrokerUnavailable."""
@@ -232,25 +231,6 @@ class Service:
             name, body, history=kept, key=key, version=version, version_epoch=version_epoch, ticket=ticket,
             timeout=timeout,
         )  # fmt: skip
-
-    def publish_for(
-        self, place: Place, data: bytes, info: Info, delta: bool, done: Callable[[Exception | None], object]
-    ) -> None:
-        """Publish what a client has sent, and say when this node's sessions have it. Raises: as of `publish`."""
-        ticket = Ticket()
-        self.put(place, body_of(Sent(data, info, {}, delta)), ticket, "", 0, "", True)
-
-        def tell(result: Appended | Exception) -> None:
-            if isinstance(result, Exception):
-                done(result)
-                return
-            channel = self.channels.find(place.channel)
-            if channel is None:
-                done(None)
-            else:
-                channel.when(Position(result.offset, result.epoch), lambda: done(None))
-
-        ticket.then(tell)
 
     def tell_beside(self, channel: str, event: Event) -> None:
         """What has no offset, and is not kept: it may be lost where everything else is lost as well."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from msgspec import Raw
 
+from hubbub.brokers import Published
 from hubbub.errors import BrokerUnavailable, Overloaded
 from hubbub.realtime import publications, subscribing
-from hubbub.realtime.bodies import name_of
+from hubbub.realtime.bodies import Sent, body_of, name_of
 from hubbub.realtime.channel import Subscription
 from hubbub.realtime.client import Client
 from hubbub.realtime.conversation import Asked, Conversation, State, judge
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+DONE = r.PublishResult()
 RECENT = 10.0  # seconds within which a dropped message is told of
 
 
@@ -142,7 +144,7 @@ class Session(Client):
             if result is not None:
                 self.say(reply(asked.id, result))
 
-    def _refuse(self, id: int, error: Error, request: c.Request) -> None:
+    def _refuse(self, id: int, error: Error, request: c.Request | None = None) -> None:
         self._service.counts.errors[error.code] += 1
         if id:
             self.say(reply(id, error))
@@ -220,14 +222,18 @@ class Session(Client):
             data = data if changed is None else handler.encoded(changed)
         sub = self.subs.get(channel)
         info = (self.user, self.id, self.info, b"" if sub is None else sub.info)
+        body = body_of(Sent(data, info, {}, place.options.delta_publish))
+        service.put(place, body, _Answer(self, id, channel), "", 0, "", True)
 
-        def published(error: Exception | None) -> None:
-            if error is None:
-                self.say(reply(id, r.PublishResult()))
-            else:
-                self._refuse(id, Errors.INTERNAL, request)
-
-        service.publish_for(place, data, info, place.options.delta_publish, published)
+    def published(self, id: int, channel: str, result: Published | Exception) -> None:
+        """That became of what it has published: it is told when this node's sessions have it."""
+        if isinstance(result, Exception):
+            return self._refuse(id, Errors.INTERNAL)
+        known = self._service.channels.find(channel)
+        if known is None or known.has(result):
+            self.say(reply(id, DONE))
+        else:
+            known.when(result, lambda: self.say(reply(id, DONE)))
 
     async def _presence(self, id: int, request: c.PresenceRequest) -> r.PresenceResult:
         place = self._service.namespaces.place(request.channel)
@@ -426,6 +432,20 @@ class Session(Client):
                     return True
                 self.leave(name, Unsubscribes.EXPIRED)
         return False
+
+
+class _Answer:
+    """To one publish command, in the place of a ticket."""
+
+    __slots__ = ("_channel", "_id", "_session")
+
+    def __init__(self, session: Session, id: int, channel: str) -> None:
+        self._session = session
+        self._id = id
+        self._channel = channel
+
+    def resolve(self, result: Published | Exception) -> None:
+        self._session.published(self._id, self._channel, result)
 
 
 def _some(data: Raw) -> bytes:
