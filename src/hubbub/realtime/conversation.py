@@ -27,6 +27,8 @@ __all__ = ["TRANSITIONS", "Asked", "Conversation", "State", "Trigger", "diagram"
 
 
 class State(Enum):
+    __hash__ = object.__hash__  # Enum has one in Python, and every request asks for it ten times
+
     NEW = "new"  # nothing but a connect may come
     CONNECTING = "connecting"  # it is being decided
     CONNECTED = "connected"
@@ -35,6 +37,8 @@ class State(Enum):
 
 
 class Trigger(Enum):
+    __hash__ = object.__hash__
+
     CONNECT = "connect"
     REQUEST = "any other request"
     PONG = "pong"

@@ -75,7 +75,8 @@ class Forms:
         records = [
             (publication_of(sent, p.offset if keeps else 0, p.epoch), sent) for p, sent in events if sent is not None
         ]
-        if not all(JSON.carries(sent.data) for _, sent in records):
+        texts = [record for record, _ in records if _fits(record, JSON)]
+        if len(texts) < len(records):
             for session in [session for session in channel.members if session.dialect is JSON]:
                 session.end(Disconnects.INAPPROPRIATE_PROTOCOL, "what is published is not JSON")
         handed, begun = 0, False
@@ -83,7 +84,8 @@ class Forms:
             for dialect in DIALECTS:
                 for form, matches in ((PLAIN, None), *channel.filters.items()):
                     if self._count(channel, form, dialect):
-                        mine = [r for r, _ in records if _fits(r, dialect) and (not matches or matches(r.tags))]
+                        fit = texts if dialect is JSON else [r for r, _ in records if _fits(r, dialect)]
+                        mine = [r for r in fit if matches is None or matches(r.tags)]
                         pushes = [dialect.encode(push(record, channel.name)) for record in mine]
                         handed += self._broadcast(channel, form, dialect, pushes)
                         begun = True
