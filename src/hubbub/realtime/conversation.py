@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubbub.realtime.protocol import Command, Dialect, Disconnect, Disconnects, Error, Errors, Fault, Request
 from hubbub.realtime.protocol.commands import (
@@ -27,7 +27,8 @@ __all__ = ["TRANSITIONS", "Asked", "Conversation", "State", "Trigger", "diagram"
 
 
 class State(Enum):
-    __hash__ = object.__hash__  # Enum has one in Python, and every request asks for it ten times
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__  # Enum's is in Python, and asked for ten times by every request
 
     NEW = "new"  # nothing but a connect may come
     CONNECTING = "connecting"  # it is being decided
@@ -37,7 +38,8 @@ class State(Enum):
 
 
 class Trigger(Enum):
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__
 
     CONNECT = "connect"
     REQUEST = "any other request"
