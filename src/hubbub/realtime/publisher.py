@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Published", "Publisher", "Publishing"]
 
 ECHO = 1.0  # seconds for a publication to come back to this node, once the broker has it
-W = TypeVar("W", bound=Waiter)
-
 EVERYBODY = Asker(user="", insecure=True)
+
+W = TypeVar("W", bound=Waiter)
 
 
 class Published(NamedTuple):
@@ -101,9 +101,8 @@ class Publisher:
         handed = self._service.channels.handed
         try:
             appended = await begun.waiter.told
-            known = self._service.channels.find(channel)
-            if not (known is None or appended.suppressed or known.has(appended)):
-                await self._echo(known, appended)
+            if (behind := self._behind(begun.place, appended)) is not None:
+                await self._echo(behind, appended)
             return self._told(begun, appended, handed.get(begun.id, 0))
         finally:
             handed.pop(begun.id, None)
@@ -125,9 +124,8 @@ class Publisher:
                     continue
                 try:
                     appended = await one.waiter.told
-                    known = self._service.channels.find(one.place.channel)
-                    if not (known is None or appended.suppressed or known.has(appended)):
-                        await self._echo(known, appended)
+                    if (behind := self._behind(one.place, appended)) is not None:
+                        await self._echo(behind, appended)
                     results.append(self._told(one, appended, handed.get(one.id, 0)))
                 except HubbubError as error:
                     results.append(Fault(Errors.INTERNAL, str(error)))
@@ -227,6 +225,11 @@ class Publisher:
             return fault
         except HubbubError as error:
             return Fault(Errors.INTERNAL, str(error))
+
+    def _behind(self, place: Place, appended: Appended) -> Channel | None:
+        """The channel, if its sessions on this node have not been given that yet."""
+        channel = self._service.channels.find(place.channel)
+        return None if channel is None or appended.suppressed or channel.has(appended) else channel
 
     @staticmethod
     async def _echo(channel: Channel, appended: Appended) -> None:
