@@ -208,6 +208,7 @@ async def test_unknown_fields_and_nulls_are_as_if_they_were_not_there(method: st
         ("publish", {"channel": "room", "b64data": "no base64"}),
         ("publish", {"channel": "\ud800", "data": 1}),
         ("broadcast", {"channels": None, "data": 1}),
+        ("broadcast", {"channels": [], "data": 1}),
         ("history", {"channel": "room", "limit": 1, "reverse": True, "since": {"offset": 0}}),
         ("disconnect", {"disconnect": {"code": 999}}),
         ("disconnect", {"disconnect": {"code": 5000}}),
@@ -224,6 +225,15 @@ async def test_wrong_values_get_an_error_and_leave_no_traceback(
         else:
             assert status == 400
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_broadcast_says_of_each_channel_what_is_wrong_with_it() -> None:
+    async with api() as asked:
+        body = json.dumps({"channels": ["a", "", "nowhere:a", "b"], "data": 1}).encode()
+        responses = json.loads((await ask(asked, "/api/broadcast", body))[2])["result"]["responses"]
+        assert [one.get("error", {}).get("code") for one in responses] == [None, 107, 102, None]
+        body = json.dumps({"channels": ["a", "b"], "b64data": "?"}).encode()
+        assert json.loads((await ask(asked, "/api/broadcast", body))[2])["error"]["code"] == 107
 
 
 async def test_data_that_is_no_json_does_not_break_the_answers_that_hold_it() -> None:

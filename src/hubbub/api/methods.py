@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from hubbub.api import messages as m
 from hubbub.errors import HubbubError, Misuse
 from hubbub.logs import PeerLog
-from hubbub.realtime import Denied, Error, Publishing, Realtime
+from hubbub.realtime import Denied, Error, Published, Publishing, Realtime
 from hubbub.realtime.data import encoded
 from hubbub.realtime.protocol import ClientInfo, Errors, Fault
 
@@ -24,6 +24,9 @@ AT_ONCE = 512  # publications that go out together: between such groups others h
 LOG_RATE = 10  # lines a second
 MOST_REASON = 123  # bytes that a close frame has for it
 WITHHELD = {101, 105, 106, 109, 110, 111}  # of clients alone
+
+
+_NONE = Fault(Errors.BAD_REQUEST, "a broadcast to a channel without a name")
 
 
 class Method(NamedTuple):
@@ -84,10 +87,13 @@ class Methods:
         return [*replies, *await self._published(publications)]
 
     async def _published(self, requests: Sequence[m.Publish]) -> Sequence[dict[str, Any]]:
-        wanted = [_wanted(request) for request in requests]
+        done = await self._all([_wanted(request) for request in requests])
+        return [{"error": self._told(one)} if isinstance(one, Fault) else {"publish": _result(one)} for one in done]
+
+    async def _all(self, wanted: Sequence[Publishing | Fault]) -> Sequence[Published | Fault]:
+        """What becomes of each, in their order."""
         done = iter(await self._rt.publish_many([one for one in wanted if isinstance(one, Publishing)]))
-        results = [one if isinstance(one, Fault) else next(done) for one in wanted]
-        return [{"error": self._told(one)} if isinstance(one, Fault) else {"publish": _result(one)} for one in results]
+        return [one if isinstance(one, Fault) else next(done) for one in wanted]
 
     async def _command(self, command: m.Command | None) -> dict[str, Any]:
         if command is None:
@@ -114,15 +120,17 @@ class Methods:
         return Error(code=100, message=Errors.INTERNAL.message)
 
     async def publish(self, request: m.Publish) -> m.PublishResult:
-        return _result(await self._rt.publish(**_publishing(request)._asdict()))
+        data = m.content(request.data, request.b64data)
+        return _result(await self._rt.publish(**_publishing(_channel(request), data, request)._asdict()))
 
     async def broadcast(self, request: m.Broadcast) -> m.BroadcastResult:
         if not request.channels:
             raise Fault(Errors.BAD_REQUEST, "a broadcast to no channels")
-        data, how = m.content(request.data, request.b64data), _how(request)
-        done: list[Any] = []
+        data = m.content(request.data, request.b64data)
+        done: list[Published | Fault] = []
         for first in range(0, len(request.channels), AT_ONCE):
-            done += await self._rt.broadcast(request.channels[first : first + AT_ONCE], data, **how)
+            channels = request.channels[first : first + AT_ONCE]
+            done += await self._all([_publishing(channel, data, request) if channel else _NONE for channel in channels])
         return m.BroadcastResult(
             [{"error": self._told(one)} if isinstance(one, Fault) else {"result": _result(one)} for one in done]
         )
@@ -224,39 +232,25 @@ def _channel(request: Any) -> str:
     return cast(str, request.channel)
 
 
-def _publishing(request: m.Publish) -> Publishing:
-    data = m.content(request.data, request.b64data)
-    return Publishing(_channel(request), data, **_how(request))
+def _publishing(channel: str, data: bytes, request: m.Content) -> Publishing:
+    return Publishing(
+        channel, data, request.tags, request.idempotency_key or "", request.version or 0, request.version_epoch or "",
+        bool(request.delta), not request.skip_history,
+    )  # fmt: skip
 
 
 def _wanted(request: m.Publish) -> Publishing | Fault:
     try:
-        return _publishing(request)
+        return _publishing(_channel(request), m.content(request.data, request.b64data), request)
     except Fault as fault:
         return fault
-
-
-def _how(request: m.Content) -> dict[str, Any]:
-    """What is said of how to publish it: most say nothing, and pay for nothing."""
-    how: dict[str, Any] = {}
-    if request.tags:
-        how["tags"] = request.tags
-    if request.idempotency_key:
-        how["key"] = request.idempotency_key
-    if request.version:
-        how["version"], how["version_epoch"] = request.version, request.version_epoch or ""
-    if request.delta:
-        how["delta"] = True
-    if request.skip_history:
-        how["history"] = False
-    return how
 
 
 def _whom(request: m.Who) -> dict[str, str]:
     return {"client": request.client or "", "session": request.session or ""}
 
 
-def _result(done: Any) -> m.PublishResult:
+def _result(done: Published) -> m.PublishResult:
     return m.PublishResult(done.offset, done.epoch)
 
 
