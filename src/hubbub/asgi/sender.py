@@ -83,6 +83,7 @@ class Sender:
         """Counted by the hub's statistics, too; an ASGI application has no callback for it."""
         if self.socket.tell_dropped is not None:
             self.socket.tell_dropped(count)
+        self.socket.outlet.go_on()
 
     def drained(self) -> None:
         """Nobody asks: an ASGI application waits for its own `send`."""

@@ -21,6 +21,9 @@ class Overflow(StrEnum):
     """Drop what has waited longest until the new message fits."""
     DROP_NEWEST = "drop-newest"
     """Drop the new message."""
+    DROP_REST = "drop-rest"
+    """Drop the new message, and those of channels that follow it, until the handler's `dropped` has been called: so
+    nothing comes behind a gap before the program knows of it."""
     LATEST = "latest"
     """Keep only the newest message of each channel. What was written to the socket itself is kept; if that alone
     passes the limit, the connection is cut."""
@@ -121,7 +124,7 @@ class Backlog:
         match self._policy:
             case Overflow.DISCONNECT:
                 return Outcome(False, 1, cause, disconnect=True)
-            case Overflow.DROP_NEWEST:
+            case Overflow.DROP_NEWEST | Overflow.DROP_REST:
                 return Outcome(False, 1, cause)
             case Overflow.DROP_OLDEST:
                 dropped = self._drop_oldest(size, already)

@@ -52,7 +52,7 @@ class Hub:
             Left out, a channel gets another shard for every 512 members, up to `max_writers` (in pure Python, where
             shards bring no speed, for every 4,096).
         overflow: what happens to a member whose backlog passes `limits.max_backlog`: "disconnect", "drop-oldest",
-            "drop-newest" or "latest".
+            "drop-newest", "drop-rest" or "latest".
         limits: the bounds.
         broker: what joins this hub with those of other processes: a URL, such as "local:" for the processes of one
             machine or "redis://host", or a Broker. Left out, what the environment's HUBBUB_BROKER says; "" for none.

@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, cast
 
-from hubbub.hub.backlog import Backlog, Overflow, TotalBacklog, Waiting, affordable
+from hubbub.hub.backlog import Backlog, Outcome, Overflow, TotalBacklog, Waiting, affordable
 from hubbub.hub.statistics import Counters, fanout
 from hubbub.limits import Limits
 from hubbub.lock import carry_out, inside, lock, perform, put_off
@@ -83,6 +83,7 @@ class Outlet:
         "_backlog",
         "_flushing",
         "_held",
+        "_lacking",
         "_limits",
         "_lost",
         "_owner",
@@ -124,6 +125,7 @@ class Outlet:
         self._flushing = False  # a flush is on its way to the loop
         self._telling = False  # the owner wants to hear when nothing waits any more
         self._lost = 0  # dropped messages that the owner has not been told of yet
+        self._lacking = False  # a channel's message was dropped, and so are those that follow, until `go_on`
         self.transmit: Callable[[bytes], None] = self._write_in_portions if portion else sink.write
         self.loop: asyncio.AbstractEventLoop = loop
         self.thread: int = get_ident()
@@ -373,7 +375,7 @@ class Outlet:
                     self._let_go()
                 if not self._backlog:
                     self._backlog = None
-            self.ready = self.loop if self.open and not self._paused and self._backlog is None else None
+            self._be_ready()
             lost, self._lost = self._lost, 0
         if put_off:
             carry_out()
@@ -383,6 +385,18 @@ class Outlet:
             self._telling = False
             self._owner.drained()
         self._tell_when_flushed()
+
+    def _be_ready(self) -> None:
+        free = not (self._paused or self._lacking) and self._backlog is None
+        self.ready = self.loop if self.open and free else None
+
+    def go_on(self) -> None:
+        """The program knows what was dropped: messages of channels are sent again, under "drop-rest"."""
+        perform(self._go_on)
+
+    def _go_on(self) -> None:
+        self._lacking = False
+        self._be_ready()
 
     def _tell_when_flushed(self) -> None:
         if not self.open and self._backlog is None and not self._rest:
@@ -407,11 +421,15 @@ class Outlet:
         if not self.open:
             self.counters.drops["closed"] += 1
             return False
-        already = self._begun() if self._paused else 0
-        outcome = self._waiting().add(frame, already)
+        if self._lacking and frame.channel is not None:
+            outcome = Outcome(False, 1, "overflow")
+        else:
+            outcome = self._waiting().add(frame, self._begun() if self._paused else 0)
         if outcome.dropped:
             self.counters.drops[outcome.cause] += outcome.dropped
             self._lost += outcome.dropped
+            if self.overflow is Overflow.DROP_REST and frame.channel is not None:
+                self._lacking, self.ready = True, None
         if outcome.disconnect:
             self._cut(outcome.cause)
         elif outcome.accepted:

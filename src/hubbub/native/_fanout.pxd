@@ -64,7 +64,7 @@ cdef extern from "outlet.h" nogil:
     enum: HB_CUT, HB_DROPPED, HB_FLUSHED, HB_DRAINED
     ctypedef struct hb_outlet:
         pthread_mutex_t lock
-        bint open, telling
+        bint open, telling, lacking
         uint8_t form, policy, notice, cut
         uint32_t lost
         void *backlog
@@ -79,6 +79,7 @@ cdef extern from "outlet.h" nogil:
     void hb_outlet_start(hb_outlet *, unsigned, hb_frame *)
     bint hb_outlet_write(hb_outlet *, const void *, size_t, uint64_t)
     bint hb_outlet_control(hb_outlet *, const void *, size_t)
+    void hb_outlet_go_on(hb_outlet *)
     bint hb_outlet_finish(hb_outlet *, const void *, size_t, void *)
     void hb_outlet_detach(hb_outlet *)
     bint hb_outlet_ours(const hb_outlet *)

@@ -107,6 +107,9 @@ class Outlet:
     def control(self, data: bytes) -> bool:
         """Send a ping or pong; of those that wait only the latest does. Holds the GIL."""
 
+    def go_on(self) -> None:
+        """The program knows what was dropped: messages of channels are sent again, under "drop-rest"."""
+
     def finish(self, data: bytes, why: Any = None) -> bool:
         """Send the last frame, and leave every channel. Without the GIL."""
 

@@ -340,6 +340,11 @@ cdef class Outlet:
     def resume(self):
         """It is empty again."""
 
+    def go_on(self):
+        lock(self.c)
+        hb_outlet_go_on(self.c)
+        pthread_mutex_unlock(&self.c.lock)
+
     def tell_when_drained(self):
         lock(self.c)
         waits = self.c.open and self.c.backlog != NULL

@@ -190,6 +190,7 @@ hb_outcome hb_backlog_add(hb_backlog *backlog, hb_frame *frame, uint64_t channel
         switch (policy) {
             case HB_DISCONNECT:
             case HB_DROP_NEWEST:
+            case HB_DROP_REST:
                 outcome.accepted = false;
                 break;
             case HB_DROP_OLDEST:

@@ -165,17 +165,34 @@ void hb_outlet_watch(hb_outlet *outlet) {
     outlet->queued = queued;
 }
 
+static void drop(hb_outlet *outlet, enum hb_cause cause, size_t messages) {
+    hb_count(&outlet->counts->drops[cause], messages);
+    outlet->lost += (uint32_t)messages;
+    tell(outlet, HB_DROPPED);
+}
+
+static bool is_dropped(const hb_outlet *outlet, uint64_t channel) {
+    return outlet->lacking && channel != HB_DIRECT && channel != HB_CONTROL;
+}
+
+void hb_outlet_go_on(hb_outlet *outlet) {
+    outlet->lacking = false;
+}
+
 // Lets one message wait, and carries out what the overflow policy says. Whether it was accepted.
 static bool wait_for_room(hb_outlet *outlet, hb_frame *frame, uint64_t channel) {
+    if (is_dropped(outlet, channel)) {
+        drop(outlet, HB_OVERFLOW, 1);
+        return false;
+    }
     if (!outlet->backlog && !begin_backlog(outlet)) {
         hb_count(&outlet->counts->drops[HB_ERROR], channel != HB_CONTROL);
         return false;
     }
     hb_outcome outcome = hb_backlog_add(outlet->backlog, frame, channel, outlet->policy, &outlet->bounds);
     if (outcome.dropped) {
-        hb_count(&outlet->counts->drops[outcome.cause], outcome.dropped);
-        outlet->lost += (uint32_t)outcome.dropped;
-        tell(outlet, HB_DROPPED);
+        drop(outlet, outcome.cause, outcome.dropped);
+        outlet->lacking = outlet->lacking || (outlet->policy == HB_DROP_REST && channel != HB_DIRECT);
     }
     if (outcome.disconnect) {
         enum hb_cut cut = outcome.cause == HB_OVERFLOW ? HB_CUT_OVERFLOW
@@ -247,6 +264,10 @@ void hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count,
         hb_count(&outlet->counts->drops[HB_CLOSED], count);
         return;
     }
+    if (is_dropped(outlet, channel)) {
+        drop(outlet, HB_OVERFLOW, count);
+        return;
+    }
     if (outlet->backlog) {
         wait_from(outlet, frames, count, 0, channel, tally);
         return;
@@ -267,7 +288,7 @@ void hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count,
         }
         if (!some) {  // the policy decides on it
             if (wait_for_room(outlet, frames[done], channel)) take(tally, 1, frames[done]->size);
-            if (++done == count || (outlet->open && !outlet->backlog)) continue;
+            if (++done == count || (outlet->open && !outlet->backlog && !outlet->lacking)) continue;
             wait_from(outlet, frames + done, count - done, 0, channel, tally);
             return;
         }

@@ -35,6 +35,7 @@ typedef struct hb_outlet {
     atomic_bool open;      // accepts frames; changed under the lock, read without it as well
     bool last;             // the last frame has been put
     bool telling;          // the loop wants to hear when the backlog is empty
+    bool lacking;          // under HB_DROP_REST: a channel's message was dropped, so those that follow are, until `go_on`
     uint8_t form, policy, notice, cut;
     int queued;     // bytes that the kernel kept for the peer at the poller's latest look
     uint32_t lost;  // dropped messages that the loop has not been told of
@@ -83,6 +84,8 @@ void hb_outlet_deliver(hb_outlet *outlet, hb_frame *const *frames, size_t count,
 bool hb_outlet_write(hb_outlet *outlet, const void *data, size_t size, uint64_t channel);
 // Sends a ping or pong. Of those that wait only the latest does. Whether it was accepted.
 bool hb_outlet_control(hb_outlet *outlet, const void *data, size_t size);
+// The program knows what was dropped: messages of channels are sent again.
+void hb_outlet_go_on(hb_outlet *outlet);
 // The last frame, after what waits; then HB_FLUSHED. False if the outlet was finished or cut before, else `why` is kept.
 bool hb_outlet_finish(hb_outlet *outlet, const void *data, size_t size, void *why);
 // The connection is gone: nothing is written from here on.

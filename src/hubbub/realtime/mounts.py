@@ -69,14 +69,11 @@ class SessionHandler(Handler):
     def opened(self) -> None:
         self._session = Session(self._service, self.socket, self._dialect, self._headers)
         self._headers = {}
+        self.socket.tell_dropped = self._session.dropped
 
     def message(self, data: Any) -> Awaitable[None] | None:
         assert self._session is not None
         return self._session.receive(data)
-
-    def dropped(self, count: int) -> None:
-        if self._session is not None:
-            self._session.dropped(count)
 
     def closed(self, reason: Closed) -> Awaitable[None] | None:
         return None if self._session is None else self._session.ended()

@@ -77,7 +77,7 @@ class Service:
         self.started: float = time.monotonic()
         limits = limits or Limits()
         self.log: PeerLog = PeerLog(limits.max_log_rate)
-        self.hub: Hub = Hub(overflow="drop-newest", limits=limits, broker="")
+        self.hub: Hub = Hub(overflow="drop-rest", limits=limits, broker="")
         self.hub.spans = first.traits.processes
         self.handlers: Handlers = Handlers()
         self.counts: Counts = Counts()

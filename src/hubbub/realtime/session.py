@@ -169,6 +169,7 @@ class Session(Client):
         wanted = await subscribing.server_side(self, service, who.subs, request.subs)
         try:
             if not self._conversation.hears or not self.socket.is_open:
+                self._conversation.end()  # what is behind it in its frame is not heard
                 return
             if service.is_full(self.user):
                 raise Fault(Disconnects.CONNECTION_LIMIT)
@@ -343,7 +344,7 @@ class Session(Client):
 
     def dropped(self, count: int) -> None:
         """The client reads too slowly, and has not been given some of what was handed out a moment ago."""
-        horizon = time.monotonic() - RECENT
+        horizon = self._service.sweep.now - RECENT  # by the loop's own time, which stands still while the process does
         lacking = [sub for sub in self.subs.values() if sub.channel.handed_at > horizon]
         if not all(sub.options.positioned for sub in lacking):
             return self.end(Disconnects.SLOW)

@@ -99,6 +99,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         """So many messages to this socket were dropped."""
         if self.socket.tell_dropped is not None:
             self.socket.tell_dropped(count)
+        self.socket.outlet.go_on()
 
     def drained(self) -> None:
         """The kernel has taken everything, after `outlet.tell_when_drained` said that it had not."""

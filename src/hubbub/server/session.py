@@ -113,7 +113,10 @@ class Session(Connection):
             self._returned("message", result)
 
     def dropped(self, count: int) -> None:
-        self._dispatch("dropped", count)
+        if self.socket.tell_dropped is not None:  # at once, whatever a callback is waiting for
+            super().dropped(count)
+        else:
+            self._dispatch("dropped", count)
 
     def ended(self, closed: Closed) -> None:
         if self._handler is not None:  # or making one had failed
@@ -135,7 +138,11 @@ class Session(Connection):
 
     def _invoke(self, callback: str, argument: Any) -> Any:
         method = getattr(self._handler, callback)
-        return method() if callback == "opened" else method(argument)
+        try:
+            return method() if callback == "opened" else method(argument)
+        finally:
+            if callback == "dropped":
+                self.socket.outlet.go_on()
 
     def _returned(self, callback: str, result: Any) -> None:
         try:

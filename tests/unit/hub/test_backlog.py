@@ -131,5 +131,5 @@ def test_clear_counts_messages_and_not_control_frames() -> None:
 
 
 def test_an_unknown_policy_is_named_with_the_known_ones() -> None:
-    with pytest.raises(Misuse, match=r"'block'.*disconnect, drop-oldest, drop-newest, latest"):
+    with pytest.raises(Misuse, match=r"'block'.*disconnect, drop-oldest, drop-newest, drop-rest, latest"):
         Overflow.of("block")

@@ -64,6 +64,24 @@ async def test_drop_newest_refuses_what_does_not_fit(new_socket: NewSocket) -> N
     assert hub.statistics().drops == {"overflow": 2}
 
 
+async def test_drop_rest_lets_nothing_of_a_channel_come_behind_a_gap(new_socket: NewSocket) -> None:
+    """Whatever room there is meanwhile: until the program knows. What is written to the socket itself is not meant."""
+    hub, user = blocked(new_socket, 30, "drop-rest")
+    hub.broadcast("room", "00000000")
+    hub.broadcast("room", "0000000000000001")
+    await until(lambda: hub.statistics().drops)
+    hub.broadcast("room", "2")
+    await user.unblock()
+    hub.broadcast("room", "3")
+    assert user.outlet.write(hubbub.text("direct"))
+    await until(lambda: sum(user.drops) == 3)
+    assert user.texts == ["12345678", "00000000", "direct"]
+    user.outlet.go_on()
+    hub.broadcast("room", "4")
+    await until(lambda: user.texts[-1] == "4")
+    assert hub.statistics().drops == {"overflow": 3}
+
+
 async def test_drop_oldest_keeps_the_newest_that_fit(new_socket: NewSocket) -> None:
     _, user = blocked(new_socket, 30, "drop-oldest")
     assert all(user.outlet.write(hubbub.text(f"{number:08}")) for number in range(5))
