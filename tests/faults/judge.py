@@ -65,14 +65,18 @@ class Record:
                 item = f"{file.stem}{int(number):08}"
                 if outcome == "ok":
                     self.acknowledged[item] = (place[0], int(place[1]))
-                    self._note(item, place[0], int(place[1]))
+                    self.note(item, place[0], int(place[1]))
                 elif outcome == "unknown":
                     self.unknown.add(item)
         for file in sorted(folder.glob("*.seen")):
             for line in _lines(file):
                 epoch, offset, previous, item = line.split()
-                self._note(item, epoch, int(offset))
+                self.note(item, epoch, int(offset))
                 self.previous[epoch, int(offset)] = int(previous)
+        self.sort()
+
+    def sort(self) -> None:
+        """What has been noted."""
         self.offsets: dict[str, list[int]] = defaultdict(list)
         for epoch, offset in sorted(self.items):
             self.offsets[epoch].append(offset)
@@ -81,7 +85,7 @@ class Record:
         """How many are known of that epoch with that offset or a lower one."""
         return bisect_right(self.offsets[epoch], offset)
 
-    def _note(self, item: str, epoch: str, offset: int) -> None:
+    def note(self, item: str, epoch: str, offset: int) -> None:
         known = self.places.get(item)
         if known is not None and known != (epoch, offset):
             self.doubled.append(f"{item} is at {known} and at {(epoch, offset)}")

@@ -13,7 +13,7 @@ from faults.engines import NatsEngine, RedisEngine
 from faults.proxy import Proxy
 from faults.world import PATIENCE, World
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["FAULTS", "Fault", "fault"]
 
 Inject = Callable[[World, random.Random], Awaitable[None]]
 
@@ -32,10 +32,12 @@ FAULTS: list[Fault] = []
 ALL = ("local", "sqlite", "nats", "redis")
 
 
-def fault(engines: tuple[str, ...] = ALL, proxied: bool = False, keeps: bool = True) -> Callable[[Inject], Inject]:
+def fault(
+    engines: tuple[str, ...] = ALL, proxied: bool = False, keeps: bool = True, among: list[Fault] = FAULTS
+) -> Callable[[Inject], Inject]:
     def note(inject: Inject) -> Inject:
         name = inject.__name__.replace("_", "-")
-        FAULTS.append(Fault(name, str(inject.__doc__), inject, engines, proxied, keeps))
+        among.append(Fault(name, str(inject.__doc__), inject, engines, proxied, keeps))
         return inject
 
     return note
@@ -46,9 +48,7 @@ async def kill_worker(world: World, chance: random.Random) -> None:
     """kill -9 of a worker, which is started again"""
     worker = chance.choice(world.workers)
     await worker.kill()
-    await worker.start()
-    await world.linked()
-    worker.order("go")
+    await world.again(worker)
 
 
 @fault()

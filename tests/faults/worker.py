@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -44,26 +44,34 @@ class Worker:
         self.in_flight = 0
         self.publishing: asyncio.Task[None] | None = None
         self.told: list[int | None] = []
+        self.leaving: asyncio.Future[None] = asyncio.Future()
+        folder = Path(given["folder"])
+        mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self.published = os.open(folder / f"{self.name}.published", mode)
+        self.seen = os.open(folder / f"{self.name}.seen", mode)
+        self.begin(given)
+
+    def begin(self, given: dict[str, Any]) -> None:
         history = hubbub.History(given["history"], 3600) if given["history"] else None
         shards = given["shards"]
         self.hub = hubbub.Hub(
             broker=given["url"], history=history, shards=lambda _: shards, missed=self.missed,
             limits=hubbub.Limits(ping_interval=3600),
         )  # fmt: skip
-        folder = Path(given["folder"])
-        mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self.published = os.open(folder / f"{self.name}.published", mode)
-        self.seen = os.open(folder / f"{self.name}.seen", mode)
-        reach: Any = self.hub.reach
-        deliver = reach.deliver
+        self.note(self.hub.reach, lambda name, publication: publication.body[1:].decode())
+
+    def note(self, events: Any, item_of: Callable[[bytes, Publication], str | None]) -> None:
+        """Write down what the node hands over."""
+        deliver = events.deliver
 
         def noted(name: bytes, publications: Sequence[Publication]) -> None:
-            if publications:
-                lines = [f"{p.epoch} {p.offset} {p.previous} {p.body[1:].decode()}\n" for p in publications]
+            items = [(p, item) for p in publications if (item := item_of(name, p)) is not None]
+            if items:
+                lines = [f"{p.epoch} {p.offset} {p.previous} {item}\n" for p, item in items]
                 os.write(self.seen, "".join(lines).encode())
             deliver(name, publications)
 
-        reach.deliver = noted
+        events.deliver = noted
 
     def missed(self, channel: Any, count: int | None) -> None:
         """Members find it where it happened."""
@@ -88,12 +96,16 @@ class Worker:
             following.add(task)
             task.add_done_callback(following.discard)
 
+    async def say(self, item: str) -> tuple[str, int]:
+        """Publish it. Returns where it is."""
+        done = await self.hub.publish(ROOM, item)
+        return done.epoch, done.offset
+
     async def one(self, number: int) -> None:
         self.in_flight += 1
         try:
-            ticket = self.hub.publish(ROOM, f"{self.name}{number:08}")
-            done = await ticket
-            line = f"{number} ok {done.epoch} {done.offset}"
+            epoch, offset = await self.say(f"{self.name}{number:08}")
+            line = f"{number} ok {epoch} {offset}"
             self.acknowledged += 1
         except hubbub.BrokerUnavailable as error:
             line = f"{number} {error.outcome}"
@@ -110,31 +122,45 @@ class Worker:
             self.publishing.cancel()
             self.publishing = None
         elif order == "tell":
-            statistics = self.hub.statistics()
-            assert statistics.broker is not None
             state = {
                 "acknowledged": self.acknowledged, "count": self.count, "in_flight": self.in_flight,
-                "members": self.hub.count(ROOM), "told": len(self.told), "broker": asdict(statistics.broker),
+                "told": len(self.told), "broker": asdict(self.statistics()),
             }  # fmt: skip
             print(json.dumps(state), flush=True)
 
+    def statistics(self) -> Any:
+        return self.hub.statistics().broker
 
-async def main() -> None:
+    async def left(self) -> None:
+        """The end is to come."""
+
+    def serving(self, port: int) -> Any:
+        worker = self
+
+        class Member(hubbub.Handler):
+            def opened(self) -> None:
+                worker.hub.join(ROOM, self.socket)
+
+        return hubbub.serve(Member, hub=worker.hub, port=port)
+
+
+async def main(kind: type[Worker] = Worker) -> None:
     given = json.loads(sys.argv[1])
     shorten(given["waits"])
-    worker = Worker(given)
-
-    class Member(hubbub.Handler):
-        def opened(self) -> None:
-            worker.hub.join(ROOM, self.socket)
-
+    worker = kind(given)
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    async with hubbub.serve(Member, hub=worker.hub, port=given["port"]) as server:
-        print(server.port, flush=True)
+
+    async def obey() -> None:
         while order := await reader.readline():
             worker.obey(order.decode().strip())
+
+    async with worker.serving(given["port"]) as server:
+        print(server.port, flush=True)
+        await asyncio.wait([worker.leaving, obeying := loop.create_task(obey())], return_when="FIRST_COMPLETED")
+        await worker.left()
+        obeying.cancel()
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 from faults.engines import Engine
@@ -67,7 +67,7 @@ class Process:
         environment = os.environ | self._environment | {"PYTHONPATH": tests, "PYTHONUNBUFFERED": "1"}
         with (self._world.folder / "log").open("ab") as log:
             self.running = await asyncio.create_subprocess_exec(
-                sys.executable, str(WORKER), json.dumps(given), env=environment, stderr=log,
+                sys.executable, str(self._world.script), json.dumps(given), env=environment, stderr=log,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             )  # fmt: skip
         assert self.running.stdout is not None
@@ -98,10 +98,10 @@ class Process:
         assert self.running is not None
         self.running.send_signal(number)
 
-    async def kill(self) -> None:
+    async def kill(self, how: int = SIGKILL) -> None:
         await self.tell()
         self.keep_counts()
-        self.signal(signal.SIGKILL)
+        self.signal(how)
         assert self.running is not None
         await self.running.wait()
 
@@ -113,13 +113,16 @@ class Process:
 
 
 class World:
+    script = WORKER
+    room = name_of("room")
+
     def __init__(self, engine: Engine, load: Load, proxied: bool) -> None:
         self.engine = engine
         self.folder = engine.folder
         self.load = load
         self.proxied = proxied
         self.workers: list[Process] = []
-        self.members: list[Member] = []
+        self.members: list[Any] = []
 
     async def begin(self) -> None:
         await self.engine.start()
@@ -127,13 +130,16 @@ class World:
             url = await self.engine.url_of(number, self.proxied)
             self.workers.append(Process(self, number, url, self.engine.environment(number, self.proxied)))
         await asyncio.gather(*(worker.start() for worker in self.workers))
-        for number in range(self.load.members):
-            self.members.append(Member(self.workers[number % len(self.workers)].port))
+        await self.invite()
         await self.until(lambda: all(member.here for member in self.members), "all members are here")
         await self.linked()
         for worker in self.workers:
             worker.order("go")
         await self.well()
+
+    async def invite(self) -> None:
+        for number in range(self.load.members):
+            self.members.append(Member(self.workers[number % len(self.workers)].port))
 
     async def until(self, true: Callable[[], object], what: str) -> None:
         end = time.monotonic() + PATIENCE
@@ -155,6 +161,12 @@ class World:
         reason = str(states[0]["broker"]["reason"])
         if "process " in reason:
             self.engine.relay_is(int(reason.split("process ")[1].split()[0]))
+
+    async def again(self, worker: Process) -> None:
+        """Start it again."""
+        await worker.start()
+        await self.linked()
+        worker.order("go")
 
     async def well(self) -> None:
         """What each worker publishes from now on is acknowledged, and reaches every member."""
@@ -189,17 +201,24 @@ class World:
         for worker in self.workers:
             worker.keep_counts()
         kept, last = await self._audit()
-        logs = [[connection.log() for connection in member.connections] for member in self.members]
-        verdict = await asyncio.to_thread(self._judge, logs, kept, last)
+        await self.settle(last)
+        verdict = await asyncio.to_thread(self.judge, kept, last)
         verdict.healed = sum(worker.counts["healed"] for worker in self.workers)
         return verdict
 
-    def _judge(self, logs: list[list[bytes]], kept: list[Publication], last: tuple[str, int] | None) -> Verdict:
+    async def settle(self, last: tuple[str, int] | None) -> None:
+        """The channel is there at the end."""
+
+    def judge(self, kept: list[Publication], last: tuple[str, int] | None) -> Verdict:
         record = Record(self.folder)
+        logs = [[connection.log() for connection in member.connections] for member in self.members]
         verdict = judge(record, logs, self.engine.dense, last)
         if self.engine.history:
-            self._look_into(verdict, record, kept, last)
+            self.look_into(verdict, record, kept, last)
         return verdict
+
+    def item_of(self, publication: Publication) -> str:
+        return publication.body[1:].decode()
 
     async def _audit(self) -> tuple[list[Publication], tuple[str, int] | None]:
         """What the broker has kept, and where the channel stands."""
@@ -216,13 +235,12 @@ class World:
         await broker.start(b"audit.", Events())
         try:
             await self.until(lambda: states and states[-1], "the auditor has a link")
-            room = name_of("room")
             for _ in range(100):
                 try:
                     if self.engine.history:
-                        page = await broker.history(room)
+                        page = await broker.history(self.room)
                         return list(page.publications), (page.top.epoch, page.top.offset)
-                    (position,) = await broker.positions([room])
+                    (position,) = await broker.positions([self.room])
                     return [], (position.epoch, position.offset) if position else None
                 except BrokerUnavailable:
                     await asyncio.sleep(0.1)
@@ -230,11 +248,11 @@ class World:
         finally:
             await broker.close()
 
-    def _look_into(
+    def look_into(
         self, verdict: Verdict, record: Record, kept: list[Publication], last: tuple[str, int] | None
     ) -> None:
         assert last is not None
-        have = {p.body[1:].decode(): (p.epoch, p.offset) for p in kept}
+        have = {self.item_of(p): (p.epoch, p.offset) for p in kept}
         for item, place in record.acknowledged.items():
             if (place[0] == last[0] or self.engine.survives_this) and have.get(item) != place:
                 verdict.lost += 1
