@@ -188,12 +188,13 @@ class Node:
         Args:
             seconds: to wait for a link; None: `Limits.broker_timeout`.
 
-        Raises: BrokerUnavailable: there is none.
+        Raises: BrokerUnavailable: there is none, or the node is closed.
         """
         loop = asyncio.get_running_loop()
         self.settle(loop)
         home = self._home
-        assert home is not None
+        if home is None:
+            raise BrokerUnavailable("the node is closed")
         if home.loop is loop:
             stay = self._stay
             return await work(stay) if self.up and stay is not None else await self._ask(work, seconds)
@@ -202,6 +203,8 @@ class Node:
     async def _ask(self, work: Callable[[Stay], Coroutine[Any, Any, T]], seconds: float | None) -> T:
         until = time.monotonic() + (self._limits.broker_timeout if seconds is None else seconds)
         while not self.up or self._stay is None:
+            if self._closed:
+                raise BrokerUnavailable("the node is closed")
             if time.monotonic() > until:
                 raise BrokerUnavailable(f"there is no link to the broker: {self.reason}")
             await asyncio.sleep(0.005)

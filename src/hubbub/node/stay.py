@@ -121,6 +121,7 @@ class Stay:
     async def _say_farewell(self, moves: bool) -> None:
         """Give the broker what waits."""
         up, self._up, outbox = self._up, False, self._outbox
+        self.lines.go_down()  # who waits for one of them has waited enough
         unknown = BrokerUnavailable("the node has ended", "unknown")
         try:
             if outbox.in_flight:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hubbub.errors import BrokerUnavailable
 from hubbub.realtime import Bounds, History, Namespace, Realtime
 from support.serving import serving
 from support.session_client import Peer, PeerClosed
@@ -124,3 +125,14 @@ async def test_a_slow_session_is_told_of_the_channel_that_it_lacks(site: Site) -
     assert offsets == list(range(1, 301))
     await slow.close()
     await other.close()
+
+
+async def test_who_asks_a_closed_node_is_told_at_once() -> None:
+    """And whoever waits for it: nothing hangs until the server gives up on it."""
+    node = Realtime(broker="memory:", insecure=True, namespaces={"": OPEN})
+    await node.publish("room", 1)
+    waiting = asyncio.ensure_future(node._service.node.ask(lambda stay: stay.lines.standing(b"r:nobody wants it")))
+    await node.close()
+    for work in (waiting, node.history("room")):
+        with pytest.raises(BrokerUnavailable):
+            await asyncio.wait_for(work, 3)
