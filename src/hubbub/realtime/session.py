@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import random
 import time
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 DONE = r.PublishResult()
+AT_ONCE = 0.002  # seconds of one frame's commands before the loop gets a turn
 RECENT = 10.0  # seconds within which a dropped message is told of
 
 
@@ -83,11 +85,16 @@ class Session(Client):
 
     async def _take(self, requests: Iterator[Asked]) -> None:
         self._out = []
+        until = time.perf_counter() + AT_ONCE
         try:
             for asked in requests:
                 await self._answer(asked)
                 if not self._conversation.hears:
                     break
+                if time.perf_counter() > until:  # a frame may hold thousands of commands
+                    self.flush()
+                    await asyncio.sleep(0)
+                    until = time.perf_counter() + AT_ONCE
         except Fault as fault:
             self.end(cast("Disconnect", fault.verdict), fault.detail)
         finally:
