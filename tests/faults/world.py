@@ -144,8 +144,12 @@ class World:
     async def until(self, true: Callable[[], object], what: str) -> None:
         end = time.monotonic() + PATIENCE
         while not true():
-            assert time.monotonic() < end, f"it did not come true that {what}"
+            assert time.monotonic() < end, f"it did not come true that {what}: {self.absent()}"
             await asyncio.sleep(0.005)
+
+    def absent(self) -> str:
+        """Who is not here."""
+        return f"{sum(not member.here for member in self.members)} members are not here"
 
     async def states(self) -> list[dict[str, Any]]:
         return list(await asyncio.gather(*(worker.tell() for worker in self.workers)))

@@ -141,6 +141,10 @@ class SessionMember:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._here = asyncio.ensure_future(self._stay())
 
+    def __str__(self) -> str:
+        kind = f"{self._dialect.name}{', by the server' * self._server_side}{', with deltas' * self._delta}"
+        return f"{self.name} ({kind}) waits for answers to {list(self._answers)}, after {self.events[-2:]}"
+
     @property
     def here(self) -> bool:
         return self._subscribed

@@ -53,6 +53,9 @@ class SessionWorld(World):
         await self.linked()
         worker.order("go")
 
+    def absent(self) -> str:
+        return "; ".join(str(member) for member in self.members if not member.here)
+
     def _links(self) -> list[Link]:
         return [link for gate in self.gates for link in gate.links]
 
