@@ -491,6 +491,17 @@ async def test_the_api_is_mounted_in_an_application(tmp_path: Path) -> None:
     await rt.close()
 
 
+async def test_workers_end_when_their_parent_was_killed(tmp_path: Path) -> None:
+    async with standalone(tmp_path, "--workers", "2") as server:
+        server.process.kill()
+        await server.process.wait()
+        await server.http.aclose()
+        server.http = httpx.AsyncClient(base_url=server.where, timeout=2, trust_env=False)
+        async with asyncio.timeout(15):
+            while await server.up():
+                await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize("package", ["prometheus_client", "starlette"])
 def test_a_package_that_is_not_installed_is_named(tmp_path: Path, package: str) -> None:
     program = (

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import pickle
+import signal
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -163,6 +164,8 @@ def _lifespan(
             for url, tokens in _fetched(plan.found, made)
         ]
         tasks.append(asyncio.create_task(_join(rt)))
+        if plan.shared:
+            tasks.append(asyncio.create_task(_end_with(os.getppid())))
         try:
             yield
         finally:
@@ -172,6 +175,14 @@ def _lifespan(
             await rt.close()
 
     return lifespan
+
+
+async def _end_with(parent: int) -> None:
+    """End when the server's first process is gone: nobody could stop this worker any more."""
+    while os.getppid() == parent:  # noqa: ASYNC110 (nobody tells)
+        await asyncio.sleep(1.0)
+    logger.error("the parent of this worker is gone")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _join(rt: Realtime) -> None:
