@@ -15,7 +15,7 @@ FAULTS ?= 20
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.p[yx][xdi])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers chart faults fuzz model sanitize docs docs-serve package system clean
+.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers bench-sessions chart faults fuzz model sanitize docs docs-serve package system clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,6 +60,9 @@ bench-quick: $(VENV)/dev.stamp ## hubbub, the floor and some peers in under thre
 
 bench-brokers: $(VENV)/dev.stamp ## four processes on every broker, and what others use for that: a quarter of an hour
 	@$(BIN)/python benchmarks/brokers.py
+
+bench-sessions: $(VENV)/dev.stamp ## what a program publishes to sessions, and sessions that come back: two minutes
+	@$(BIN)/python benchmarks/sessions.py
 
 chart: $(VENV)/dev.stamp ## draw the README's charts from the newest results, and keep those
 	@$(BIN)/python benchmarks/run.py --draw

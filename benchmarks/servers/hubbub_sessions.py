@@ -13,7 +13,7 @@ import stall
 import hubbub
 from hubbub.realtime import History, Namespace, Realtime
 
-kept = Namespace(history=History(300, 60), force_positioning=True, force_recovery=bool(os.environ.get("RECOVER")))
+kept = Namespace(history=History(300, 60), force_recovery=True)
 rt = Realtime(insecure=True, namespaces={"": kept if os.environ.get("KEPT") else Namespace()})
 
 

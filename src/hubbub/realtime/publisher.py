@@ -209,7 +209,7 @@ class Publisher:
     def _begin(self, publishing: Publishing, waiter: W, timeout: float = 0.0) -> _Begun[W]:
         """Give it to the broker. Raises: Fault. Overloaded, BrokerUnavailable."""
         channel, data, tags, key, version, version_epoch, delta, history = publishing
-        sent = Sent(encoded(data), None, dict(tags or {}), delta)
+        sent = Sent(encoded(data), None, dict(tags) if tags else {}, delta)
         place = self._service.namespaces.place(channel)
         if not sent.data and place.options.publication_data_format != "binary":
             raise Fault(Errors.BAD_REQUEST, "a publication without data")
