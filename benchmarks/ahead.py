@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from peers import PEERS
+from peers import OURS, PEERS
 from workloads import Workload
 
 Runs = dict[str, list[dict[str, Any]]]
@@ -20,7 +20,7 @@ def peers(workload: Workload, runs: Runs) -> dict[str, dict[str, list[float]]]:
     """The peers that are ahead in something, and all their figures as shares of hubbub's."""
     found: dict[str, dict[str, list[float]]] = {}
     for name, own in runs.items():
-        known = _compared(workload, own, runs.get(PEERS[name].beside, [])) if name in PEERS else {}
+        known = _compared(workload, own, runs.get(_beside(name, workload), [])) if name in PEERS else {}
         if any(_ahead(figure, values) for figure, values in known.items()):
             found[name] = known
     return found
@@ -28,10 +28,16 @@ def peers(workload: Workload, runs: Runs) -> dict[str, dict[str, list[float]]]:
 
 def line(workload: Workload, runs: Runs) -> str:
     """One sentence, or none where there is nobody to compare."""
-    if not any(runs.get(PEERS[name].beside) for name, own in runs.items() if own and name in PEERS):
+    if not any(runs.get(_beside(name, workload)) for name, own in runs.items() if own and name in PEERS):
         return ""
     told = "; ".join(_told(name, figures, workload) for name, figures in peers(workload, runs).items())
     return f"Where a peer is ahead: {told or 'nowhere'}."
+
+
+def _beside(name: str, workload: Workload) -> str:
+    """Which of hubbub's a peer is compared with."""
+    ours = PEERS[name].beside
+    return OURS if ours and workload.needs == "sessions" else ours
 
 
 def _compared(workload: Workload, own: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, list[float]]:
@@ -56,7 +62,7 @@ def _ahead(figure: str, values: list[float]) -> bool:
 
 
 def _told(name: str, figures: dict[str, list[float]], workload: Workload) -> str:
-    ours = PEERS[name].beside
+    ours = _beside(name, workload)
     words = {
         "its rate": f"has {{}} of {ours}'s rate",
         "its CPU": f"needs {{}} of {ours}'s CPU a{'n' * (workload.each == 'echo')} {workload.each}",

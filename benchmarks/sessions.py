@@ -39,9 +39,7 @@ def recovered(name: str) -> dict[str, Any]:
 
 
 def _told(command: list[str], cores: Any) -> dict[str, Any]:
-    done = subprocess.run(
-        [*machine.pinned(*cores), *command], capture_output=True, text=True, check=False, timeout=120
-    )
+    done = subprocess.run([*machine.pinned(*cores), *command], capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
         raise Failed(done.stderr.strip()[-300:])
     figures: dict[str, Any] = json.loads(done.stdout)
