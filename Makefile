@@ -15,7 +15,7 @@ FAULTS ?= 20
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.p[yx][xdi])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers bench-sessions chart faults fuzz model sanitize docs docs-serve package system clean
+.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers bench-sessions chart faults faults-sessions fuzz model sanitize docs docs-serve package system clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -71,10 +71,15 @@ fuzz: $(VENV)/dev.stamp ## both codecs against each other for FUZZ_SECONDS (60),
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q --only-binary :all: atheris \
 		|| echo "no Atheris for this Python: the property tests are all the fuzzing there is"
 	@! $(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python tests/fuzz/twins.py $(FUZZ_SECONDS)
+	@! $(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python tests/fuzz/commands.py $(FUZZ_SECONDS)
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/property --timeout 1800
 
 faults: $(VENV)/dev.stamp ## injure brokers, links and workers under load, FAULTS (20) times each; BROKERS= and FAULT= choose
 	@$(BIN)/python tests/faults/run.py --times $(FAULTS) $(if $(BROKERS),--brokers $(BROKERS)) \
+		$(if $(FAULT),--faults $(FAULT)) $(if $(PAGE),--page $(PAGE))
+
+faults-sessions: $(VENV)/dev.stamp ## the same with sessions, and with their clients' connections, FAULTS (20) times each
+	@$(BIN)/python tests/faults/sessions/run.py --times $(FAULTS) $(if $(BROKERS),--brokers $(BROKERS)) \
 		$(if $(FAULT),--faults $(FAULT)) $(if $(PAGE),--page $(PAGE))
 
 model: $(VENV)/dev.stamp ## every interleaving of the mailbox's protocol, with more threads than the tests have: half a minute

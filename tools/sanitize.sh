@@ -4,7 +4,7 @@
 # SECONDS_EACH is how long those go on that hammer: a few seconds if left out, minutes to be sure.
 set -eu
 cd "$(dirname "$0")/.."
-TARGETS="codec_alone codec_in_python fanout_races fanout_memory fanout_in_python"
+TARGETS="codec_alone codec_in_python fanout_races fanout_memory fanout_in_python sessions_in_python"
 CC=${CC:-cc}
 SECONDS_EACH=${SECONDS_EACH:-3}
 python=$1
@@ -78,6 +78,13 @@ fanout_in_python() {
     HAMMER_SECONDS=$SECONDS_EACH in_python libasan.so tests/unit/hub tests/property/test_backlog_twins.py \
         tests/unit/native/test_reactor.py tests/integration/test_channels.py tests/integration/test_hammer.py \
         tests/attack/test_tls*.py tests/integration/test_tls.py
+}
+
+# Servers of sessions: what clients say to them, whatever it is, and those that are slow, cut and come back.
+sessions_in_python() {
+    package address,undefined
+    in_python libasan.so tests/property/test_realtime_commands.py tests/integration/realtime/test_recovery.py \
+        tests/attack/test_sessions.py
 }
 
 for target in ${*:-$TARGETS}; do

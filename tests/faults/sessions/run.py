@@ -79,6 +79,7 @@ async def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--rate", type=float, default=15.0, help="publications a second, of each worker (15)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30), help="printed, to do it again")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="after these no other world begins")
     parser.add_argument("--page", type=Path, help=f"a file in which what stands behind {MARK} is replaced by the table")
     given = parser.parse_args()
     load = Load(workers=given.workers, members=given.members, rate=given.rate)
@@ -87,10 +88,14 @@ async def main() -> int:
     chosen = [(broker, fault) for broker in given.brokers.split(",") for fault in faults_of(broker, names)]
     rows: dict[tuple[str, str], str] = {}
     wrong = 0
+    until = time.monotonic() + given.seconds
+    order = random.Random(given.seed).sample(chosen, len(chosen))
 
     async def one(broker: str, fault: Fault) -> None:
         nonlocal wrong
         async with slots:
+            if time.monotonic() > until:
+                return
             folder = Path(tempfile.mkdtemp(prefix="hb-"))
             began = time.monotonic()
             try:
@@ -110,7 +115,7 @@ async def main() -> int:
                 shutil.rmtree(folder, ignore_errors=True)
 
     print(f"seed {given.seed}, {len(chosen)} rows, {len(chosen) * given.times} faults", flush=True)
-    await asyncio.gather(*(one(*cell) for cell in chosen))
+    await asyncio.gather(*(one(*cell) for cell in order))
     table = "\n".join([HEAD, *(rows[b, f.name] for b, f in chosen if (b, f.name) in rows)])
     print(table)
     if given.page:
