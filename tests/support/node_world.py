@@ -41,7 +41,7 @@ class Receiver:
     def answer(self, question: str, content: Any) -> Any:
         return None
 
-    def gone(self, changes: Sequence[Change]) -> None:
+    def gone(self, node: bytes, changes: Sequence[Change]) -> None:
         self.left += changes
 
 

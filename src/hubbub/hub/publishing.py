@@ -119,5 +119,5 @@ class _Silent:
         """It has no members."""
         return 0 if question == "count" else None
 
-    def gone(self, changes: Sequence[Change]) -> None:
+    def gone(self, node: bytes, changes: Sequence[Change]) -> None:
         """Nobody asks who was present."""

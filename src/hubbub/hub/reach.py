@@ -181,7 +181,7 @@ class Reach:
         if outgoing.body[:1] in (b"T", b"B"):
             self._excluded.pop(int.from_bytes(outgoing.body[1:5], "big"), None)
 
-    def gone(self, changes: Sequence[Change]) -> None:
+    def gone(self, node: bytes, changes: Sequence[Change]) -> None:
         """A hub puts nobody into presence."""
 
     def answer(self, question: str, content: Any) -> Any:

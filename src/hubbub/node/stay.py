@@ -42,7 +42,7 @@ class Receiver(Protocol):
     def answer(self, question: str, content: Any) -> Any:
         """What this node answers to a survey; JSON's types."""
 
-    def gone(self, changes: Sequence[Change]) -> None:
+    def gone(self, node: bytes, changes: Sequence[Change]) -> None:
         """These clients are present no more, for their node has ended: no other node is told the same."""
 
 
@@ -183,7 +183,7 @@ class Stay:
     async def _evict(self, node: bytes) -> None:
         """And tell it, for it may live after all: it was frozen, or its link was."""
         if changes := await self.broker.evict(node):
-            self._receiver.gone(changes)
+            self._receiver.gone(node, changes)
         await self.colleagues.tell_evicted(node)
 
     def _was_evicted(self) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from hubbub.errors import HubbubError
 from hubbub.realtime import subscribing
-from hubbub.realtime.groups import QUESTION
 from hubbub.realtime.permissions import Asker, options_for
 from hubbub.realtime.protocol import Disconnect, Disconnects, Fault, Unsubscribes, push, raw
 from hubbub.realtime.protocol.commands import SubscribeRequest
@@ -33,8 +32,6 @@ def answer(service: Service, question: str, content: Any) -> Any:
             for channel in service.channels
             if channel.members and fnmatchcase(channel.name, content or "*")
         }
-    if question == QUESTION:
-        return service.groups.answer(*content)
     if question == "rt.info":
         return _about(service)
     if question == "rt.forget":

@@ -14,10 +14,12 @@ from msgspec import Struct
 from hubbub.realtime.protocol import ClientInfo, Publication, raw
 
 __all__ = [
+    "Came",
     "Event",
     "Joined",
     "Left",
     "Sent",
+    "Went",
     "beside",
     "body_of",
     "channel_of",
@@ -47,7 +49,21 @@ class Left(Struct, array_like=True, tag=3, gc=False):
     info: Info
 
 
-Event = Sent | Joined | Left
+class Came(Struct, array_like=True, tag=4, gc=False):
+    """A user's first session of a node."""
+
+    info: Info
+    node: bytes
+
+
+class Went(Struct, array_like=True, tag=5, gc=False):
+    """The last one is no more."""
+
+    info: Info
+    node: bytes
+
+
+Event = Sent | Joined | Left | Came | Went
 
 body_of: Callable[[Event], bytes] = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], Event] = msgspec.msgpack.Decoder(Event).decode

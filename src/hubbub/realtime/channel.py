@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.brokers import Page, Position, Published
-from hubbub.realtime.bodies import Sent, beside, event_of, name_of
+from hubbub.realtime.bodies import Came, Sent, Went, beside, event_of, name_of
 from hubbub.realtime.filters import Filter
 from hubbub.realtime.namespaces import Place
 from hubbub.realtime.permissions import Options
@@ -73,6 +73,8 @@ class Channel:
         "tail",
         "tail_begins",
         "top",
+        "users",
+        "waiting_users",
     )
 
     def __init__(self, place: Place, most_kept: int) -> None:
@@ -87,6 +89,10 @@ class Channel:
         """Of members, by what stands for each."""
         self.handed_at: float = 0.0
         """When something was handed to the members last, by the monotonic clock."""
+        self.users: dict[str, set[bytes]] | None = None
+        """On which nodes each is, where they are told of instead of sessions; None: it is not known."""
+        self.waiting_users: list[Came | Went] | None = None
+        """Who came and went while that is being found out."""
         self.holds: int = 0
         """Subscribes that are under way."""
         self.top: Position | None = None

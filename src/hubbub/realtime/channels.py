@@ -13,9 +13,10 @@ from hubbub.errors import Overloaded
 from hubbub.hub import Hub
 from hubbub.logs import PeerLog
 from hubbub.node import Node
-from hubbub.realtime.bodies import Joined, Sent, event_of, info_of, publication_of
+from hubbub.realtime.bodies import Came, Joined, Left, Sent, Went, event_of, info_of, publication_of
 from hubbub.realtime.channel import Channel
 from hubbub.realtime.forms import Forms
+from hubbub.realtime.groups import Groups
 from hubbub.realtime.namespaces import Place
 from hubbub.realtime.protocol import push
 from hubbub.realtime.protocol.replies import Join, Leave
@@ -33,14 +34,15 @@ class Channels:
     Args:
         insufficient: called with a channel some of whose publications are lost to this node.
         asked: what this node answers to others.
-        gone: called with each client of a node that has ended.
+        gone: called with a node that has ended, and each client of it.
     """
 
     def __init__(
         self, hub: Hub, log: PeerLog, most: int, insufficient: Callable[[Channel], None],
-        asked: Callable[[str, Any], Any], gone: Callable[[Change], None],
+        asked: Callable[[str, Any], Any], gone: Callable[[bytes, Change], None],
     ) -> None:  # fmt: skip
         self.node: Node
+        self.groups: Groups
         self._forms = Forms(hub)
         self._log = log
         self._most = most
@@ -113,6 +115,8 @@ class Channels:
                 position = self.node.stands(name) or await self._standing(name)
                 if name == channel.names:
                     channel.begin(position)
+        if channel.place.options.group_by_user and channel.users is None and channel.waiting_users is None:
+            await self.groups.begin(channel)
         if positioned and channel.top is not None and not channel.top.epoch:
             top = (await self.page(channel.names, None, 0)).top
             channel.name_epoch(top.epoch)
@@ -207,19 +211,30 @@ class Channels:
                     handed = self._forms.hand_out_unkept(channel, publication_of(event))
                     if publication.id in self.handed:
                         self.handed[publication.id] = handed
+                elif isinstance(event, (Came, Went)):
+                    self.groups.hear(channel, event)
                 else:
-                    said = (Join if isinstance(event, Joined) else Leave)(info=info_of(event.info))
-                    self._forms.tell_joins(channel, push(said, channel.name))
+                    self.tell(channel, event)
             except ValueError:
                 self.refused += 1
-            except Overloaded:
-                self._log.write(30, "a channel has no room for who joins and leaves: %s", channel.name)
+
+    def tell(self, channel: Channel, event: Joined | Left) -> None:
+        """Tell this node's members who joins and leaves."""
+        said = (Join if isinstance(event, Joined) else Leave)(info=info_of(event.info))
+        try:
+            self._forms.tell_joins(channel, push(said, channel.name))
+        except Overloaded:
+            self._log.write(30, "a channel has no room for who joins and leaves: %s", channel.name)
 
     def missed(self, name: bytes, count: int | None) -> None:
         """So many publications of that channel are lost to this node."""
         channel = self._known.get(name)
-        if channel is not None and name == channel.names:
+        if channel is None:
+            return
+        if name == channel.names:
             self._lose(channel)
+        elif channel.users is not None:
+            self.begin(lambda: self.groups.begin(channel))
 
     def _lose(self, channel: Channel) -> None:
         channel.lose()
@@ -234,7 +249,7 @@ class Channels:
         """What others ask this node."""
         return self._asked(question, content)
 
-    def gone(self, changes: Sequence[Change]) -> None:
+    def gone(self, node: bytes, changes: Sequence[Change]) -> None:
         """These were of a node that has ended."""
         for change in changes:
-            self._gone(change)
+            self._gone(node, change)

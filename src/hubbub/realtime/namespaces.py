@@ -110,11 +110,7 @@ class Namespace:
         history: Any = self.history
         if history is not None and not isinstance(history, History):
             raise Misuse(f"Namespace.history is a History, or None, not {shown(history)}")
-        grace: Any = self.leave_grace
-        if not isinstance(grace, (int, float)) or isinstance(grace, bool) or not 0 <= grace <= MOST_GRACE:
-            raise Misuse(f"Namespace.leave_grace is a number of seconds up to {MOST_GRACE:g}, not {shown(grace)}")
-        if grace and not self.group_by_user:
-            raise Misuse("Namespace.leave_grace needs group_by_user: each session is another client")
+        self._judge_groups()
         _one_of("force_recovery_mode", self.force_recovery_mode, _MODES)
         _one_of("publication_data_format", self.publication_data_format, _FORMATS)
         if isinstance(self.allowed_delta_types, str) or not set(self.allowed_delta_types) <= {"fossil"}:
@@ -128,6 +124,15 @@ class Namespace:
         except re.error as error:
             raise Misuse(f"Namespace.channel_regex is no regular expression: {error}") from None
         object.__setattr__(self, "_regex", regex)
+
+    def _judge_groups(self) -> None:
+        grace: Any = self.leave_grace
+        if not isinstance(grace, (int, float)) or isinstance(grace, bool) or not 0 <= grace <= MOST_GRACE:
+            raise Misuse(f"Namespace.leave_grace is a number of seconds up to {MOST_GRACE:g}, not {shown(grace)}")
+        if grace and not self.group_by_user:
+            raise Misuse("Namespace.leave_grace needs group_by_user: each session is another client")
+        if self.group_by_user and not (self.presence and self.join_leave):
+            raise Misuse("Namespace.group_by_user needs presence, by which it is known who is there, and join_leave")
 
     def accepts(self, channel: str, rest: str) -> bool:
         """Whether a channel may be called that; `rest` is what is behind the namespace."""

@@ -89,7 +89,8 @@ class Service:
         self.channels.node = self.node
         self.forms: Forms = Forms(self.hub)
         self.present: Present = Present(self.node)
-        self.groups: Groups = Groups(self.node, self.tell_beside, self.channels.begin)
+        self.groups: Groups = Groups(self.node, self.tell_beside, self.channels.tell)
+        self.channels.groups = self.groups
         self.sessions: dict[str, Session] = {}
         self.users: dict[str, set[Session]] = {}
         tick = min(1.0, self.bounds.pong_timeout / 8, self.bounds.connect_timeout / 8)
@@ -196,7 +197,7 @@ class Service:
         except Exception as error:
             self.log.failure("a presence handler raised", error)
 
-    def _gone(self, change: Change) -> None:
+    def _gone(self, node: bytes, change: Change) -> None:
         """A client of a node that has ended."""
         name = channel_of(change.channel)
         if name is None:
@@ -204,7 +205,7 @@ class Service:
         with suppress(Fault):
             options = self.namespaces.place(name).options
             if options.join_leave and options.group_by_user and change.user:
-                self.groups.lost(name, change.user, change.client)
+                self.groups.lost(name, change.user, change.client, node)
             elif options.join_leave:
                 self.tell_beside(name, Left(info=(change.user, change.client, b"", b"")))
 
