@@ -64,6 +64,8 @@ def _about(service: Service) -> dict[str, Any]:
 
 
 def _unsubscribe(session: Session, channel: str) -> None:
+    if channel in ("", session.coming):
+        session.unwanted = Unsubscribes.SERVER
     for name in list(session.subs) if not channel else [channel]:
         session.leave(name, Unsubscribes.SERVER)
 

@@ -53,7 +53,19 @@ RECENT = 10.0  # seconds within which a dropped message is told of
 class Session(Client):
     """Made at the upgrade. `receive` gets the client's frames, `ended` its end."""
 
-    __slots__ = ("_busy", "_conversation", "_out", "_pinged", "_service", "_since", "due", "subs")
+    __slots__ = (
+        "_busy",
+        "_conversation",
+        "_out",
+        "_pinged",
+        "_service",
+        "_since",
+        "coming",
+        "due",
+        "granted",
+        "subs",
+        "unwanted",
+    )
 
     def __init__(self, service: Service, socket: Socket, dialect: Dialect, headers: Mapping[str, str]) -> None:
         super().__init__(socket, dialect, headers)
@@ -64,6 +76,12 @@ class Session(Client):
         self._since: float = service.sweep.now
         self._pinged: float = 0.0  # when, if the pong is missing
         self.subs: dict[str, Subscription] = {}
+        self.granted: frozenset[str] | None = None
+        """What its token subscribed it to. None: it had none, or the program has decided."""
+        self.coming: str = ""
+        """The channel that it is about to be subscribed to, or was last."""
+        self.unwanted: Unsubscribe | None = None
+        """Why it is to leave that at once."""
         self.due: int = 0
         service.begin(self)
 
@@ -169,6 +187,7 @@ class Session(Client):
 
     async def _connect(self, id: int, request: c.ConnectRequest) -> None:
         service = self._service
+        renewable = bool(request.token) and service.tokens is not None
         who = await subscribing.who(self, service, request)
         self.become(who.user, who.info, who.meta, who.expires_at)
         self.be_called(str(uuid.uuid4()))
@@ -185,7 +204,8 @@ class Session(Client):
             service.admit(self)
             self.say(
                 reply(id, r.ConnectResult(
-                    client=self.id, version=service.version, expires=bool(self.ttl), ttl=self.ttl, data=raw(who.data),
+                    client=self.id, version=service.version, expires=renewable and bool(self.ttl), data=raw(who.data),
+                    ttl=self.ttl if renewable else 0,
                     subs=results, ping=max(int(service.bounds.ping), 1), pong=True,
                 ))
             )  # fmt: skip
@@ -199,6 +219,7 @@ class Session(Client):
 
     async def _subscribe(self, id: int, request: c.SubscribeRequest) -> None:
         service = self._service
+        self._expect(request.channel)
         wish = await subscribing.wished(self, service, request)
         try:
             if request.channel in self.subs:
@@ -211,8 +232,13 @@ class Session(Client):
             self.say(reply(id, result))
             self.flush()
             wish.commit(service)
+            if self.unwanted is not None:
+                self.leave(request.channel, self.unwanted)
         finally:
             wish.release(service)
+
+    def _expect(self, channel: str) -> None:
+        self.coming, self.unwanted = channel, None
 
     async def _unsubscribe(self, id: int, request: c.UnsubscribeRequest) -> r.UnsubscribeResult:
         self.leave(request.channel)
@@ -290,7 +316,10 @@ class Session(Client):
         if service.tokens is None:
             raise Fault(Disconnects.BAD_REQUEST, "a refresh where there are no tokens")
         token = service.tokens.refreshed_connection(request.token, self.user)
-        self.become(self.user, self.info, token.meta or self.meta, token.expires_at)
+        given, granted = token.subs.keys(), self.granted
+        if granted is not None and (given - granted or (granted - given) & self.subs.keys()):
+            raise Fault(Disconnects.INSUFFICIENT_STATE, "a token with other channels than before")
+        self.become(self.user, token.info or self.info, token.meta or self.meta, token.expires_at)
         self.look_again()
         return r.RefreshResult(expires=bool(self.ttl), ttl=self.ttl)
 

@@ -6,7 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from hubbub.arguments import shown
 from hubbub.brokers import Position
+from hubbub.errors import Misuse
 from hubbub.realtime.bodies import event_of, publication_of
 from hubbub.realtime.channel import Channel, Subscription
 from hubbub.realtime.data import encoded_json
@@ -18,7 +20,7 @@ from hubbub.realtime.protocol import JSON, Disconnects, Errors, Fault, Publicati
 from hubbub.realtime.protocol.commands import ConnectRequest, SubscribeRequest
 from hubbub.realtime.protocol.replies import SubscribeResult
 from hubbub.realtime.publications import judge, recovered
-from hubbub.realtime.tokens import Grant
+from hubbub.realtime.tokens import Grant, Tokens
 
 if TYPE_CHECKING:
     from hubbub.realtime.service import Service
@@ -51,19 +53,15 @@ async def who(session: Session, service: Service, request: ConnectRequest) -> Wh
     """
     known: Who | None = None
     if request.token and (service.tokens is not None or not service.insecure):
-        if service.tokens is None:
-            raise Fault(Disconnects.INVALID_TOKEN, "a token where there are none")
-        token = service.tokens.connection(request.token)
-        if not JSON.carries(token.info or b"null"):
-            raise Fault(Disconnects.INVALID_TOKEN, "a token with b64info that is not JSON")
-        subs = {channel: (grant, None) for channel, grant in token.subs.items()}
-        known = Who(token.user, token.info, token.meta, b"", token.expires_at, subs)
-        session.user, session.info, session.meta = known[:3]
+        known = _by_token(session, service.tokens, request.token)
     handler = service.handlers.connect
     if handler is not None:
         said = await session.ask(handler, session, bytes(request.data))
         if isinstance(said, Connected):
             known = _of_program(said)
+            session.granted = None
+        elif said is not None:
+            raise Misuse(f"a connect handler returns a Connected or None, or raises Denied, but not {shown(said)}")
     if known is None:
         if not (service.anonymous or service.insecure):
             raise Fault(Disconnects.BAD_REQUEST, "no token")
@@ -74,6 +72,18 @@ async def who(session: Session, service: Service, request: ConnectRequest) -> Wh
         channel = service.namespaces.personal(known.user, service.personal)
         known = known._replace(subs={channel: (Grant(), None), **known.subs})
     return known
+
+
+def _by_token(session: Session, tokens: Tokens | None, token: str) -> Who:
+    if tokens is None:
+        raise Fault(Disconnects.INVALID_TOKEN, "a token where there are none")
+    said = tokens.connection(token)
+    if not JSON.carries(said.info or b"null"):
+        raise Fault(Disconnects.INVALID_TOKEN, "a token with b64info that is not JSON")
+    subs = {channel: (grant, None) for channel, grant in said.subs.items()}
+    session.granted = frozenset(subs)
+    session.become(said.user, said.info, said.meta, said.expires_at)
+    return Who(said.user, said.info, said.meta, b"", said.expires_at, subs)
 
 
 def _of_program(said: Connected) -> Who:
@@ -108,6 +118,8 @@ class Wish:
         self._asked = request.recover
         self._known = False
         self._latest: Publication | None = None
+        self.renewable: bool = False
+        """The client can have it go on, with another token, and is told when that is due."""
         self.channel: Channel = service.channels.hold(place)
         self._subscription = Subscription(self.channel, options, grant.info, expires_at, server_side)
         if request.tf is not None and options.filtered:
@@ -134,7 +146,7 @@ class Wish:
         Raises: Fault: the channel has just lost something: it may try again. Or the client cannot be told in JSON.
         """
         channel, options, sub = self.channel, self._options, self._subscription
-        ttl = 0 if service.insecure else ttl_of(sub.expires_at)
+        ttl = ttl_of(sub.expires_at) if self.renewable and not service.insecure else 0
         result = SubscribeResult(
             expires=bool(ttl), ttl=ttl, data=raw(self._grant.data), positioned=options.positioned,
             recoverable=options.recoverable, delta=options.delta,
@@ -243,8 +255,11 @@ async def wished(session: Session, service: Service, request: SubscribeRequest) 
         said = await session.ask(handler, session, name)
         if isinstance(said, Accepted):
             grant, expires_at = _grant(said), said.expire_at
+        elif said is not None:
+            raise Misuse(f"a subscribe handler returns None or an Accepted, or raises Denied, but not {shown(said)}")
     options = options_for(place, session.asker(name), request, grant)
     wish = Wish(session, service, place, options, grant, request, expires_at, server_side=False)
+    wish.renewable = way is Way.TOKEN
     try:
         await wish.prepare(service)
     except BaseException:

@@ -321,3 +321,21 @@ async def test_what_a_program_makes_of_publications_and_subscriptions(place: Pla
     assert (await peer.ask(publish={"channel": "room 1", "data": "hi"}))["publish"] == {}
     assert peer.bodies("room 1") == ["HI"]
     assert peer.got["room 1"][0]["info"] == {"user": "", "client": peer.id, "chan_info": {"chair": 4}}
+
+
+@pytest.mark.parametrize("answer", [False, True, "yes"])
+async def test_handlers_that_answer_something_else_let_nobody_in(place: Place, answer: Any) -> None:
+    rt = await place.serve(anonymous=True, namespaces=ROOMS)
+
+    @rt.on_subscribe("one")
+    def subscribe(client: Client, channel: str) -> Any:
+        return answer
+
+    peer = await place.connected()
+    assert (await peer.subscribe("one"))["error"]["code"] == 100
+
+    @rt.on_connect
+    def connect(client: Client, data: bytes) -> Any:
+        return answer
+
+    assert (await place.peer().connect())["error"]["code"] == 100

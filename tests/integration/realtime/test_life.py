@@ -278,3 +278,44 @@ async def test_what_tokens_carry_that_is_no_json(bare: Place, tokens: Tokens) ->
         else:
             await peer.socket.ping()
             assert peer.code == 0
+
+
+async def test_a_refresh_with_other_channels(bare: Place, tokens: Tokens) -> None:
+    """Whoever has other server-side subscriptions connects again. What it left of its own will is no other."""
+    await bare.serve(tokens=tokens, namespaces={"": OPEN}, personal="")
+    for channels, leaves, code in (
+        (["one", "two"], "", 0),
+        (["one"], "two", 0),
+        (["one"], "", 3010),
+        (["one", "two", "three"], "", 3010),
+    ):
+        peer = await bare.connected(token=tokens.make("eve", ttl=10, channels=["one", "two"]))
+        await peer.subscribe("of its own")
+        if leaves:
+            await peer.ask(unsubscribe={"channel": leaves})
+        await peer.send({"id": 9, "refresh": {"token": tokens.make("eve", ttl=99, channels=channels)}})
+        if code:
+            assert await peer.ended() == code
+        else:
+            await peer.until(lambda: peer.heard[-1].get("refresh"))  # noqa: B023
+
+
+async def test_what_expires_and_cannot_be_refreshed(place: Place) -> None:
+    """Client libraries that are told when would ask for tokens that nobody gives them."""
+    rt = await place.serve(namespaces={"": OPEN}, bounds=QUICK)
+
+    @rt.on_connect
+    def connect(client: Client, data: bytes) -> Connected:
+        return Connected(user="eve", expire_at=time.time() + 2 * SOON)
+
+    @rt.on_subscribe("*")
+    def subscribe(client: Client, channel: str) -> Accepted:
+        return Accepted(expire_at=time.time() + SOON / 2)
+
+    peer = place.peer()
+    connected = (await peer.connect())["connect"]
+    assert not connected.keys() & {"expires", "ttl"}
+    assert not (await peer.subscribe("one"))["subscribe"].keys() & {"expires", "ttl"}
+    await peer.until(lambda: any("unsubscribe" in push for push in peer.pushes))
+    assert peer.pushes[-1]["unsubscribe"]["code"] == 2501
+    assert await peer.ended() == 3005

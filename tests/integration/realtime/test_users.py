@@ -257,3 +257,26 @@ async def test_what_is_lost_is_told(place: Place) -> None:
     assert "subscribe" in await peer.subscribe("one")
     await rt.publish("one", 1)
     await peer.until(lambda: peer.bodies("one") == [1])
+
+
+@pytest.mark.parametrize("channel", ["one", ""])
+async def test_unsubscribing_who_is_about_to_subscribe(place: Place, channel: str) -> None:
+    rt = await place.serve(insecure=True, namespaces={"": OPEN})
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    @rt.on_subscribe("one")
+    async def subscribe(client: Client, channel: str) -> None:
+        asked.set()
+        await go.wait()
+
+    peer = await place.connected()
+    subscribing = asyncio.ensure_future(peer.subscribe("one"))
+    await asked.wait()
+    await rt.unsubscribe("", channel)
+    go.set()
+    assert "subscribe" in await subscribing
+    await peer.until(lambda: any("unsubscribe" in push for push in peer.pushes))
+    await rt.publish("one", 1)
+    await peer.ask(unsubscribe={"channel": "one"})
+    assert not peer.got
+    assert "subscribe" in await peer.subscribe("one")
