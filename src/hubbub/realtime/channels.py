@@ -102,6 +102,7 @@ class Channels:
             for name in filter(None, (channel.names, channel.beside)):
                 del self._known[name]
                 self.node.unwant(name)
+            channel.tell_waiting()  # of what will not come any more
 
     async def ready(self, channel: Channel, positioned: bool) -> None:
         """Wait until whatever is published from now on gets here; with an epoch, if it is to be known.

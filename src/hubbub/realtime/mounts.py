@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from hubbub import asgi
@@ -23,14 +23,23 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 
-def dialect_of(query: str, subprotocols: Iterable[str]) -> tuple[Dialect, str | None]:
-    """What a client speaks, and the subprotocol to choose, if any."""
+class Manner(NamedTuple):
+    """How a client wants to be spoken to."""
+
+    dialect: Dialect = JSON
+    pings: bool = True
+    """In the dialect, and not by WebSocket alone: that is for people with a command line tool."""
+
+
+def manner_of(query: str, subprotocols: Iterable[str]) -> tuple[Manner, str | None]:
+    """That, and the subprotocol to choose, if any."""
     offers = list(subprotocols)
-    if PROTOBUF.subprotocol in offers:
-        return PROTOBUF, PROTOBUF.subprotocol
     asked = parse_qs(query)
+    pings = "true" not in asked.get("cf_ws_frame_ping_pong", ())
+    if PROTOBUF.subprotocol in offers:
+        return Manner(PROTOBUF, pings), PROTOBUF.subprotocol
     binary = "protobuf" in (*asked.get("format", ()), *asked.get("cf_protocol", ()))
-    return PROTOBUF if binary else JSON, JSON.subprotocol if JSON.subprotocol in offers else None
+    return Manner(PROTOBUF if binary else JSON, pings), JSON.subprotocol if JSON.subprotocol in offers else None
 
 
 def allows(origin: str | None, host: str | None, allowed: Iterable[str] | None) -> bool:
@@ -51,11 +60,11 @@ def allows(origin: str | None, host: str | None, allowed: Iterable[str] | None) 
 class SessionHandler(Handler):
     """One of our own server's connections."""
 
-    __slots__ = ("_dialect", "_headers", "_service", "_session")
+    __slots__ = ("_headers", "_manner", "_service", "_session")
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._dialect = JSON
+        self._manner = Manner()
         self._headers: Mapping[str, str] = {}
         self._session: Session | None = None
 
@@ -63,11 +72,11 @@ class SessionHandler(Handler):
         self._headers = headers = request.headers
         if not allows(headers.get("origin"), headers.get("host"), self._service.allowed_origins):
             raise Reject("this origin is not allowed", status=403)
-        self._dialect, chosen = dialect_of(request.query, request.subprotocols)
+        self._manner, chosen = manner_of(request.query, request.subprotocols)
         return chosen
 
     def opened(self) -> None:
-        self._session = Session(self._service, self.socket, self._dialect, self._headers)
+        self._session = Session(self._service, self.socket, *self._manner, self._headers)
         self._headers = {}
         self.socket.tell_dropped = self._session.dropped
 
@@ -103,10 +112,10 @@ class Application:
         if not allows(headers.get("origin"), headers.get("host"), self._service.allowed_origins):
             return await send({"type": "websocket.close", "code": 1008})
         query: bytes = scope.get("query_string", b"")
-        dialect, chosen = dialect_of(query.decode("latin-1"), scope.get("subprotocols", ()))
+        manner, chosen = manner_of(query.decode("latin-1"), scope.get("subprotocols", ()))
         await send({"type": "websocket.accept", "subprotocol": chosen})
         socket = asgi.socket(scope, send)
-        session = Session(self._service, socket, dialect, headers)
+        session = Session(self._service, socket, *manner, headers)
         socket.tell_dropped = session.dropped
         try:
             while (event := await receive())["type"] == "websocket.receive":

@@ -164,7 +164,7 @@ class Service:
 
     def tell_when_it_reads(self, session: Session, channel: str) -> None:
         """Tell a session that takes nothing more that it lacks something in that channel, as soon as it does."""
-        if not session.socket.is_open:
+        if not session.socket.is_open or channel in session.subs:
             return
         told = push(Unsubscribes.INSUFFICIENT_STATE, channel)
         if session.socket.buffered or not session.tell(told):

@@ -58,6 +58,7 @@ class Session(Client):
         "_conversation",
         "_out",
         "_pinged",
+        "_pings",
         "_service",
         "_since",
         "coming",
@@ -67,13 +68,16 @@ class Session(Client):
         "unwanted",
     )
 
-    def __init__(self, service: Service, socket: Socket, dialect: Dialect, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, service: Service, socket: Socket, dialect: Dialect, pings: bool, headers: Mapping[str, str]
+    ) -> None:
         super().__init__(socket, dialect, headers)
         self._service: Service = service
         self._conversation = Conversation(dialect)
         self._busy = False  # a command waits for something, and what else comes stands behind it
         self._out: list[bytes] | None = None  # what is to leave in one frame, while a frame is being handled
         self._since: float = service.sweep.now
+        self._pings = pings
         self._pinged: float = 0.0  # when, if the pong is missing
         self.subs: dict[str, Subscription] = {}
         self.granted: frozenset[str] | None = None
@@ -89,7 +93,7 @@ class Session(Client):
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         """A frame came. Returns what is to be awaited, in a task, before the next one is given; None: nothing."""
-        size = len(data)
+        size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
         if size > self._service.bounds.max_command:
             self.socket.close(1009)
             return None
@@ -206,7 +210,7 @@ class Session(Client):
                 reply(id, r.ConnectResult(
                     client=self.id, version=service.version, expires=renewable and bool(self.ttl), data=raw(who.data),
                     ttl=self.ttl if renewable else 0,
-                    subs=results, ping=max(int(service.bounds.ping), 1), pong=True,
+                    subs=results, ping=max(int(service.bounds.ping), 1) if self._pings else 0, pong=self._pings,
                 ))
             )  # fmt: skip
             self.flush()
@@ -433,7 +437,7 @@ class Session(Client):
         if self._expire(time.time()):
             return None
         if now >= self._since:
-            if self.write([self.dialect.ping]):
+            if self._pings and self.write([self.dialect.ping]):
                 self._conversation.pinged()
                 self._pinged = now
             self._since = now + bounds.ping

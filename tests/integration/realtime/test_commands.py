@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import websockets
 
 from hubbub.realtime import Accepted, Bounds, Client, Connected, Denied, History, Namespace
 from support.session_client import Peer
@@ -187,6 +189,39 @@ async def test_a_frame_that_is_too_large(place: Place) -> None:
     peer = await place.connected()
     await peer.send({"id": 2, "publish": {"channel": "one", "data": "x" * 65_536}})
     assert await peer.ended() == 1009
+    if not place.protobuf:  # bytes are what counts, not characters
+        peer = await place.connected()
+        await peer.socket.send(
+            json.dumps({"id": 2, "publish": {"channel": "one", "data": "é" * 40_000}}, ensure_ascii=False)
+        )
+        assert await peer.ended() == 1009
+
+
+@pytest.mark.parametrize("query", ["format=protobuf", "cf_protocol=protobuf", "cf_protocol_version=v2"])
+async def test_who_speaks_what_by_the_address(place: Place, query: str) -> None:
+    await place.serve(insecure=True, namespaces=ROOMS)
+    peer = place.peer(f"{place.url}?{query}")
+    peer.protobuf = "=protobuf" in query
+    await peer.open(subprotocols=None)
+    assert "connect" in await peer.ask(connect={})
+    assert peer.socket.subprotocol is None
+
+
+async def test_origins(place: Place) -> None:
+    port = (await place.serve(insecure=True, allowed_origins=None)) and place.url.split("/")[2]
+    for origin, allowed in (None, True), (f"http://{port}", True), ("http://evil.example", False), ("null", False):
+        peer = place.peer()
+        if allowed:
+            await peer.open(origin=origin)
+            assert "connect" in await peer.ask(connect={})
+        else:
+            with pytest.raises(websockets.InvalidStatus, match="403"):
+                await peer.open(origin=origin)
+    await place.serve(insecure=True, allowed_origins=["https://good.example"])
+    await place.peer().open(origin="https://good.example")
+    for origin in "http://good.example", "https://good.example.evil", "https://good.example:444":
+        with pytest.raises(websockets.InvalidStatus, match="403"):
+            await place.peer().open(origin=origin)
 
 
 async def test_anything_before_connect(place: Place) -> None:

@@ -33,6 +33,17 @@ async def test_pings_come_as_long_as_they_are_answered(place: Place) -> None:
     assert peer.reason == "no pong"
 
 
+async def test_pings_of_websocket_alone(place: Place) -> None:
+    """For people with a command line tool, which answers those by itself."""
+    await place.serve(insecure=True, bounds=QUICK)
+    place.url += "?cf_ws_frame_ping_pong=true"
+    peer = place.peer()
+    assert not (await peer.connect())["connect"].keys() & {"ping", "pong"}
+    await asyncio.sleep(0.5)
+    assert {} not in peer.heard
+    assert "unsubscribe" in await peer.ask(unsubscribe={"channel": "one"})
+
+
 async def test_a_pong_answers_one_ping(place: Place) -> None:
     await place.serve(insecure=True, bounds=QUICK)
     peer = await place.connected()
