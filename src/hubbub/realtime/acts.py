@@ -97,7 +97,7 @@ def _subscribe(
     request = SubscribeRequest(channel=channel)
     if since is not None:
         request = SubscribeRequest(channel=channel, recover=True, offset=since[0], epoch=since[1])
-    place = service.namespaces.place(channel)
+    place = service.namespaces.known(channel)
     options = options_for(place, Asker(session.user, True, service.insecure), request, grant)
     wish = subscribing.Wish(session, service, place, options, grant, request, expire_at, server_side=True)
 

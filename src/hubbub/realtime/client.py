@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from hubbub.errors import Misuse
@@ -52,7 +53,7 @@ class Client:
     @property
     def ttl(self) -> int:
         """Seconds until it expires, 1 at least; 0: it does not."""
-        return 0 if self.expires_at is None else max(int(self.expires_at - time.time()), 1)
+        return 0 if self.expires_at is None else max(ceil(self.expires_at - time.time()), 1)
 
     def send(self, data: Any) -> bool:
         """Send it something, in no channel. Bytes are sent as they are, anything else as JSON.

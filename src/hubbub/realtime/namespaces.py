@@ -174,6 +174,8 @@ class Place(NamedTuple):
     """It needs a token."""
     users: frozenset[str] | None
     """The only ones who may subscribe without a token; None: it is not limited to users."""
+    well_named: bool = True
+    """Clients may ask for it."""
 
 
 class Namespaces:
@@ -196,11 +198,21 @@ class Namespaces:
                 raise Misuse(f"the namespace {name!r} is a Namespace, not {shown(namespace)}")
         self._named = {"": Namespace(), **(named or {})}
         self.names: Names = names or Names()
-        self.place: Callable[[str], Place] = lru_cache(PLACES)(self._place)
-        """What a channel is.
+        self.known: Callable[[str], Place] = lru_cache(PLACES)(self._place)
+        """What a channel is, whatever it is called: servers may name channels as they wish.
+
+        Raises: Fault: 102 if there is no such namespace, 107 if the name is too long.
+        """
+
+    def place(self, channel: str) -> Place:
+        """What a channel is that a client names.
 
         Raises: Fault: 102 if there is no such namespace, 107 if the channel may not be called that.
         """
+        place = self.known(channel)
+        if not place.well_named:
+            raise Fault(Errors.BAD_REQUEST, "a channel with a name that is not allowed")
+        return place
 
     def _place(self, channel: str) -> Place:
         names = self.names
@@ -215,9 +227,8 @@ class Namespaces:
         options = self._named.get(namespace)
         if options is None:
             raise Fault(Errors.UNKNOWN_CHANNEL, "a channel of an unknown namespace")
-        if not options.accepts(channel, rest):
-            raise Fault(Errors.BAD_REQUEST, "a channel with a name that is not allowed")
-        return Place(channel, namespace, options, private, self._users(channel, options))
+        well_named = options.accepts(channel, rest)
+        return Place(channel, namespace, options, private, self._users(channel, options), well_named)
 
     def personal(self, user: str, namespace: str = "") -> str:
         """The channel of a user alone."""

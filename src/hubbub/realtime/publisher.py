@@ -174,12 +174,12 @@ class Publisher:
 
         Raises: Fault: no such channel, or none with presence. BrokerUnavailable.
         """
-        reading_presence(self._service.namespaces.place(channel), EVERYBODY)
+        reading_presence(self._service.namespaces.known(channel), EVERYBODY)
         return await self._service.present.of(name_of(channel), int(self._service.bounds.max_presence))
 
     async def presence_stats(self, channel: str) -> tuple[int, int]:
         """How many clients are in the channel, and how many different users. Raises: as of `presence`."""
-        reading_presence(self._service.namespaces.place(channel), EVERYBODY)
+        reading_presence(self._service.namespaces.known(channel), EVERYBODY)
         return await self._service.present.counts(name_of(channel))
 
     async def history(
@@ -194,13 +194,13 @@ class Publisher:
 
         Raises: Fault: no such channel, none with history, or a position of another epoch. BrokerUnavailable.
         """
-        place = self._service.namespaces.place(channel)
+        place = self._service.namespaces.known(channel)
         reading_history(place, EVERYBODY)
         return await self._service.read_history(place, limit, since, reverse, None)
 
     async def history_remove(self, channel: str) -> None:
         """Empty the history; the position stays. Raises: as of `history`."""
-        place = self._service.namespaces.place(channel)
+        place = self._service.namespaces.known(channel)
         reading_history(place, EVERYBODY)
         name = name_of(channel)
         await self._service.node.ask(lambda stay: stay.broker.forget(name))
@@ -210,7 +210,7 @@ class Publisher:
         """Give it to the broker. Raises: Fault. Overloaded, BrokerUnavailable."""
         channel, data, tags, key, version, version_epoch, delta, history = publishing
         sent = Sent(encoded(data), None, dict(tags) if tags else {}, delta)
-        place = self._service.namespaces.place(channel)
+        place = self._service.namespaces.known(channel)
         if not sent.data and place.options.publication_data_format != "binary":
             raise Fault(Errors.BAD_REQUEST, "a publication without data")
         sent.delta = sent.delta or place.options.delta_publish

@@ -203,7 +203,7 @@ class Service:
         if name is None:
             return
         with suppress(Fault):
-            options = self.namespaces.place(name).options
+            options = self.namespaces.known(name).options
             if options.join_leave and options.group_by_user and change.user:
                 self.groups.lost(name, change.user, change.client, node)
             elif options.join_leave:
@@ -253,7 +253,8 @@ class Service:
             position = position._replace(epoch=page.top.epoch)
             page = await self.channels.page(name_of(place.channel), position, wanted, reverse)
         publications: list[Publication] = []
-        for found in page.publications if wanted != 0 else ():
+        beyond = position is not None and position.offset > page.top.offset + 1
+        for found in page.publications if wanted != 0 and not beyond else ():
             try:
                 event = event_of(found.body)
             except ValueError:

@@ -196,7 +196,7 @@ class Session(Client):
         self.become(who.user, who.info, who.meta, who.expires_at)
         self.be_called(str(uuid.uuid4()))
         await service.linked()
-        wanted = await subscribing.server_side(self, service, who.subs, request.subs)
+        wanted = await subscribing.server_side(self, service, who, request.subs)
         try:
             if not self._conversation.hears or not self.socket.is_open:
                 self._conversation.end()  # what is behind it in its frame is not heard

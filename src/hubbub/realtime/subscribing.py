@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.arguments import shown
@@ -39,11 +40,13 @@ class Who(NamedTuple):
     expires_at: float | None = None
     subs: Mapping[str, tuple[Grant, float | None]] = {}
     """What the server subscribes it to, and until when."""
+    decided: bool = False
+    """By the program, which has the last word."""
 
 
 def ttl_of(expires_at: float | None) -> int:
     """Seconds, 1 at least; 0: it does not expire."""
-    return 0 if expires_at is None else max(int(expires_at - time.time()), 1)
+    return 0 if expires_at is None else max(ceil(expires_at - time.time()), 1)
 
 
 async def who(session: Session, service: Service, request: ConnectRequest) -> Who:
@@ -68,10 +71,17 @@ async def who(session: Session, service: Service, request: ConnectRequest) -> Wh
         known = Who()
     if service.insecure:
         known = known._replace(expires_at=None)
+    _not_over(known.expires_at)
     if service.personal is not None and known.user:
         channel = service.namespaces.personal(known.user, service.personal)
         known = known._replace(subs={channel: (Grant(), None), **known.subs})
     return known
+
+
+def _not_over(expires_at: float | None) -> None:
+    """Raises: Fault: 110."""
+    if expires_at is not None and expires_at <= time.time():
+        raise Fault(Errors.EXPIRED, "what expired before it began")
 
 
 def _by_token(session: Session, tokens: Tokens | None, token: str) -> Who:
@@ -89,7 +99,7 @@ def _by_token(session: Session, tokens: Tokens | None, token: str) -> Who:
 def _of_program(said: Connected) -> Who:
     subs = {channel: (_grant(accepted), accepted.expire_at) for channel, accepted in said.channels.items()}
     info, meta, data = map(encoded_json, (said.info, said.meta, said.data))
-    return Who(said.user, info, meta, data, said.expire_at, subs)
+    return Who(said.user, info, meta, data, said.expire_at, subs, decided=True)
 
 
 def _grant(accepted: Accepted) -> Grant:
@@ -179,7 +189,7 @@ class Wish:
             latest = self._latest_here(result)
         if latest is None or latest.offset != result.offset:
             return
-        result.recovered = True
+        result.recovered, result.offset = True, self._since.offset
         if self._since != (latest.offset, result.epoch):
             result.publications = self._shaped([latest])
 
@@ -211,17 +221,23 @@ class Wish:
 
 
 async def server_side(
-    session: Session, service: Service, subs: Mapping[str, tuple[Grant, float | None]],
-    positions: Mapping[str, SubscribeRequest],
-) -> list[Wish]:  # fmt: skip
-    """What the server subscribes a client to, prepared. Raises: Fault, BrokerUnavailable."""
+    session: Session, service: Service, who: Who, positions: Mapping[str, SubscribeRequest]
+) -> list[Wish]:
+    """What the server subscribes a client to, prepared. Raises: Fault, BrokerUnavailable.
+
+    Args:
+        positions: of the client, by channel. To those that it might subscribe to itself it is subscribed as well.
+    """
+    subs = dict(who.subs)
+    if not who.decided:
+        subs.update((name, (Grant(), None)) for name in positions if name not in subs and _may(session, service, name))
     if len(subs) > service.bounds.max_channels:
         raise Fault(Disconnects.CHANNEL_LIMIT)
     wishes: list[Wish] = []
     try:
         for name, (grant, expires_at) in subs.items():
             request = positions.get(name) or SubscribeRequest()
-            place = service.namespaces.place(name)
+            place = service.namespaces.known(name)
             options = options_for(place, session.asker(name)._replace(subscribed=True), request, grant)
             wishes.append(Wish(session, service, place, options, grant, request, expires_at, server_side=True))
             await wishes[-1].prepare(service)
@@ -230,6 +246,17 @@ async def server_side(
             wish.release(service)
         raise
     return wishes
+
+
+def _may(session: Session, service: Service, channel: str) -> bool:
+    """Whether nobody needs to be asked."""
+    if service.handlers.subscribe.find(channel) is not None:
+        return False
+    try:
+        subscribing(service.namespaces.place(channel), session.asker(channel), token=False)
+    except Fault:
+        return False
+    return True
 
 
 async def wished(session: Session, service: Service, request: SubscribeRequest) -> Wish:
@@ -251,6 +278,7 @@ async def wished(session: Session, service: Service, request: SubscribeRequest) 
             raise Fault(Errors.PERMISSION_DENIED, "a token where there are none")
         token = tokens.subscription(request.token, channel=name, user=session.user, client=session.id)
         grant, expires_at = token.grant, token.expires_at
+        _not_over(expires_at)
     elif way is Way.HANDLER:
         said = await session.ask(handler, session, name)
         if isinstance(said, Accepted):

@@ -41,7 +41,7 @@ class Users:
 
         Raises: Fault: no such channel. BrokerUnavailable.
         """
-        self._service.namespaces.place(channel)
+        self._service.namespaces.known(channel)
         await self._tell(
             "rt.subscribe", user=user, channel=channel, client=client or session, info=encoded_json(info).decode(),
             data=encoded_json(data).decode(), expire_at=expire_at, since=since, override=dict(override or {}),

@@ -126,6 +126,7 @@ CONNECTS: list[tuple[dict[str, Any], Any]] = [
     ({"ttl": 100, "sub": 12}, 3500),
     ({"ttl": None}, 3500),
     ({"ttl": 100, "subs": {"nowhere:one": {}}}, 102),
+    ({"ttl": 100, "expire_at": 1}, 110),
 ]
 
 
@@ -190,6 +191,7 @@ SUBSCRIBES: list[tuple[str, dict[str, Any], int]] = [
     ("$one", {"channel": "$one", "ttl": 10, "user": "adam"}, 3500),
     ("$one", {"channel": "$one", "ttl": 10, "client": "someone"}, 3500),
     ("$one", {"ttl": 10}, 103),
+    ("$one", {"channel": "$one", "ttl": 10, "expire_at": 1}, 110),
     ("$one", {"channel": "$one", "ttl": None}, 103),
     ("one#adam,eve", {}, 0),
     ("one#adam", {}, 103),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def enter(rt: Realtime) -> None:
 
     @rt.on_connect
     def connect(client: Client, data: bytes) -> Connected:
-        user, *channels = data.decode().strip('"').split()
+        user, *channels = json.loads(data).split()
         return Connected(user=user, channels=dict.fromkeys(channels, Accepted()))
 
 
@@ -235,6 +236,25 @@ async def test_server_side_subscriptions_recover(place: Place) -> None:
         await rt.history_remove("one")
         epoch = (await rt.history("one")).epoch
         await again.close()
+
+
+async def test_clients_name_channels_of_the_server_that_they_might_have_themselves(place: Place) -> None:
+    """As they do after a break with those that they were subscribed to meanwhile; what is new to them as well."""
+    allowed = Namespace(allow_subscribe_for_client=True, allow_subscribe_for_anonymous=True)
+    rt = await place.serve(anonymous=True, namespaces={"": allowed, "closed": PLAIN, "asked": allowed})
+
+    @rt.on_subscribe("asked:*")
+    def subscribe(client: Client, channel: str) -> None:
+        raise AssertionError("nobody asks")
+
+    peer = place.peer()
+    wished = {name: {"recover": True} for name in ("one", "closed:one", "asked:one", "nowhere:one", "$one", "ümlaut")}
+    assert (await peer.connect(subs=wished))["connect"]["subs"] == {"one": {}}
+    enter(rt)
+    assert (await place.peer().connect(data="eve two ümlaut", subs=wished))["connect"]["subs"] == {
+        "two": {}, "ümlaut": {},
+    }  # fmt: skip
+    await rt.publish("ümlaut", 1)
 
 
 async def test_what_is_lost_is_told(place: Place) -> None:
