@@ -231,7 +231,7 @@ class Session(Client):
             if not self.socket.is_open:
                 return
             result = wish.enter(service)
-            if result.was_recovering and not result.recovered and request.flag & 2:
+            if wish.recovers and not result.recovered and request.flag & 2:
                 raise Fault(Errors.UNRECOVERABLE_POSITION)
             self.say(reply(id, result))
             self.flush()

@@ -159,7 +159,7 @@ class Wish:
         ttl = ttl_of(sub.expires_at) if self.renewable and not service.insecure else 0
         result = SubscribeResult(
             expires=bool(ttl), ttl=ttl, data=raw(self._grant.data), positioned=options.positioned,
-            recoverable=options.recoverable, delta=options.delta,
+            recoverable=options.recoverable, delta=options.delta, was_recovering=self._asked or options.recovers,
         )  # fmt: skip
         if not options.positioned:
             return result
@@ -168,7 +168,6 @@ class Wish:
             raise Fault(Errors.INTERNAL, "the channel has lost something")
         result.offset, result.epoch = top
         if options.recovers:
-            result.was_recovering = True
             if options.cache:
                 self._from_cache(result)
             else:
@@ -210,6 +209,11 @@ class Wish:
             channel.before = latest
         self._subscription.patched = channel.before == latest  # others may have had one since that is not kept
         return recovered(publications, dialect)
+
+    @property
+    def recovers(self) -> bool:
+        """As the client has asked for, or the namespace has it."""
+        return self._options.recovers
 
     def commit(self, service: Service) -> None:
         """It is a member from here on."""

@@ -89,7 +89,7 @@ async def test_joining_is_told_after_the_reply_and_to_oneself_and_leaving_is_not
 async def test_nothing_is_numbered_where_nothing_is_kept(place: Place) -> None:
     await place.serve(insecure=True, namespaces=ROOMS)
     peer = await place.connected()
-    assert (await peer.subscribe("plain:one", recover=True, positioned=True))["subscribe"] == {}
+    assert (await peer.subscribe("plain:one", recover=True, positioned=True))["subscribe"] == {"was_recovering": True}
     await peer.ask(publish={"channel": "plain:one", "data": None})
     assert peer.pushes == [{"channel": "plain:one", "pub": {"data": None, "info": {"user": "", "client": peer.id}}}]
 
