@@ -33,11 +33,11 @@ async def test_pings_come_as_long_as_they_are_answered(place: Place) -> None:
     assert peer.reason == "no pong"
 
 
-async def test_pings_of_websocket_alone(place: Place) -> None:
+async def test_pings_of_websocket_alone(bare: Place) -> None:
     """For people with a command line tool, which answers those by itself."""
-    await place.serve(insecure=True, bounds=QUICK)
-    place.url += "?cf_ws_frame_ping_pong=true"
-    peer = place.peer()
+    await bare.serve(insecure=True, bounds=QUICK)
+    bare.url += "?cf_ws_frame_ping_pong=true"
+    peer = bare.peer()
     assert not (await peer.connect())["connect"].keys() & {"ping", "pong"}
     await asyncio.sleep(0.5)
     assert {} not in peer.heard
@@ -52,9 +52,9 @@ async def test_a_pong_answers_one_ping(place: Place) -> None:
     assert await peer.ended() == 3501
 
 
-async def test_other_commands_are_no_pongs(place: Place) -> None:
-    await place.serve(insecure=True, bounds=QUICK)
-    peer = await place.connected()
+async def test_other_commands_are_no_pongs(bare: Place) -> None:
+    await bare.serve(insecure=True, bounds=QUICK)
+    peer = await bare.connected()
     peer.answers_pings = False
     await peer.until(lambda: {} in peer.heard)
     await peer.ask(unsubscribe={"channel": "one"})
@@ -107,9 +107,9 @@ async def test_a_connection_that_expires(place: Place, tokens: Tokens) -> None:
     assert peer.reason == "connection expired"
 
 
-async def test_a_connection_that_is_refreshed(place: Place, tokens: Tokens) -> None:
-    await place.serve(tokens=tokens, namespaces={"": OPEN}, bounds=QUICK)
-    peer = await place.connected(token=tokens.make("eve", ttl=None, exp=time.time() + SOON))
+async def test_a_connection_that_is_refreshed(bare: Place, tokens: Tokens) -> None:
+    await bare.serve(tokens=tokens, namespaces={"": OPEN}, bounds=QUICK)
+    peer = await bare.connected(token=tokens.make("eve", ttl=None, exp=time.time() + SOON))
     refreshed = (await peer.ask(refresh={"token": tokens.make("eve", ttl=100)}))["refresh"]
     assert (refreshed["expires"], 98 <= refreshed["ttl"] <= 100) == (True, True)
     await asyncio.sleep(2 * SOON)
@@ -226,8 +226,8 @@ async def subscribed(place: Place, tokens: Tokens, ttl: float) -> tuple[Realtime
     return rt, peer
 
 
-async def test_a_subscription_that_expires(place: Place, tokens: Tokens) -> None:
-    rt, peer = await subscribed(place, tokens, SOON)
+async def test_a_subscription_that_expires(bare: Place, tokens: Tokens) -> None:
+    rt, peer = await subscribed(bare, tokens, SOON)
     await peer.until(lambda: any("unsubscribe" in push for push in peer.pushes))
     assert peer.pushes[-1] == {
         "channel": "$one", "unsubscribe": {"code": 2501, "reason": "subscription expired"},
@@ -237,19 +237,19 @@ async def test_a_subscription_that_expires(place: Place, tokens: Tokens) -> None
     assert not peer.got
 
 
-async def test_a_server_side_subscription_that_expires(place: Place) -> None:
-    rt = await place.serve(namespaces={"": OPEN}, bounds=QUICK)
+async def test_a_server_side_subscription_that_expires(bare: Place) -> None:
+    rt = await bare.serve(namespaces={"": OPEN}, bounds=QUICK)
 
     @rt.on_connect
     def connect(client: Client, data: bytes) -> Connected:
         return Connected(user="eve", channels={"one": Accepted(expire_at=time.time() + 0.3)})
 
-    peer = await place.connected()
+    peer = await bare.connected()
     assert await peer.ended() == 3006
 
 
-async def test_a_subscription_that_is_refreshed(place: Place, tokens: Tokens) -> None:
-    _, peer = await subscribed(place, tokens, SOON)
+async def test_a_subscription_that_is_refreshed(bare: Place, tokens: Tokens) -> None:
+    _, peer = await subscribed(bare, tokens, SOON)
     good = tokens.make("eve", ttl=100, channel="$one")
     for request in {"channel": "$one", "token": good}, {"token": good}:  # centrifuge-python 0.5 leaves the channel out
         refreshed = (await peer.ask(sub_refresh=request))["sub_refresh"]
@@ -313,9 +313,9 @@ async def test_a_refresh_with_other_channels(bare: Place, tokens: Tokens) -> Non
             await peer.until(lambda: peer.heard[-1].get("refresh"))  # noqa: B023
 
 
-async def test_what_expires_and_cannot_be_refreshed(place: Place) -> None:
+async def test_what_expires_and_cannot_be_refreshed(bare: Place) -> None:
     """Client libraries that are told when would ask for tokens that nobody gives them."""
-    rt = await place.serve(namespaces={"": OPEN}, bounds=QUICK)
+    rt = await bare.serve(namespaces={"": OPEN}, bounds=QUICK)
 
     @rt.on_connect
     def connect(client: Client, data: bytes) -> Connected:
@@ -325,7 +325,7 @@ async def test_what_expires_and_cannot_be_refreshed(place: Place) -> None:
     def subscribe(client: Client, channel: str) -> Accepted:
         return Accepted(expire_at=time.time() + SOON / 2)
 
-    peer = place.peer()
+    peer = bare.peer()
     connected = (await peer.connect())["connect"]
     assert not connected.keys() & {"expires", "ttl"}
     assert not (await peer.subscribe("one"))["subscribe"].keys() & {"expires", "ttl"}

@@ -149,8 +149,8 @@ async def test_what_cannot_be_recovered_is_told(place: Place) -> None:
         await until(lambda: reader.bodies(heard)[-1] == 5)
 
 
-async def test_tokens_that_are_renewed(place: Place, tokens: Tokens) -> None:
-    await place.serve(
+async def test_tokens_that_are_renewed(bare: Place, tokens: Tokens) -> None:
+    await bare.serve(
         tokens=tokens, bounds=Bounds(expired_grace=1), namespaces={"": Namespace(), "chat": Namespace()}
     )  # fmt: skip
     made: list[str] = []
@@ -163,7 +163,7 @@ async def test_tokens_that_are_renewed(place: Place, tokens: Tokens) -> None:
         made.append(channel)
         return tokens.make("eve", ttl=None, exp=time.time() + 1.1, channel=channel)
 
-    async with reading(place, get_token=token) as reader:
+    async with reading(bare, get_token=token) as reader:
         _, heard = await reader.subscribe("chat:one", get_token=token_of)
         await asyncio.sleep(2.6)
         assert made.count("") >= 2
