@@ -167,7 +167,7 @@ class Service:
         if not session.socket.is_open or channel in session.subs:
             return
         told = push(Unsubscribes.INSUFFICIENT_STATE, channel)
-        if session.socket.buffered or not session.tell(told):
+        if not session.tell(told):  # there is no room, or it is closed
             asyncio.get_running_loop().call_later(READS, self.tell_when_it_reads, session, channel)
 
     def _tell_presence(self, session: Session, subscription: Subscription, *, joined: bool, lost: bool = False) -> None:
