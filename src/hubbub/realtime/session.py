@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from hubbub.brokers import Published
 from hubbub.errors import BrokerUnavailable, Overloaded
-from hubbub.realtime import publications, subscribing
+from hubbub.realtime import publications, refreshing, subscribing
 from hubbub.realtime.bodies import Sent, body_of, name_of
 from hubbub.realtime.channel import Subscription
 from hubbub.realtime.client import Client
@@ -47,6 +47,7 @@ __all__ = ["Session"]
 
 DONE = r.PublishResult()
 AT_ONCE = 0.002  # seconds of one frame's commands before the loop gets a turn
+BURST = 2.0  # seconds: what `Bounds.max_command_rate` allows in these may come at once
 RECENT = 10.0  # seconds within which a dropped message is told of
 
 
@@ -57,6 +58,7 @@ class Session(Client):
         "_busy",
         "_conversation",
         "_out",
+        "_paced",
         "_pinged",
         "_pings",
         "_service",
@@ -76,6 +78,7 @@ class Session(Client):
         self._conversation = Conversation(dialect)
         self._busy = False  # a command waits for something, and what else comes stands behind it
         self._out: list[bytes] | None = None  # what is to leave in one frame, while a frame is being handled
+        self._paced: float = 0.0  # when its commands are those of its rate, and it may have a whole burst again
         self._since: float = service.sweep.now
         self._pings = pings
         self._pinged: float = 0.0  # when, if the pong is missing
@@ -154,6 +157,8 @@ class Session(Client):
         request = asked.request
         try:
             judge(request)
+            if self._service.bounds.max_command_rate:
+                self._pace(request)
             result = await self._COMMANDS[type(request)](self, asked.id, cast("Any", request))
         except Fault as fault:
             if isinstance(fault.verdict, Disconnect):
@@ -172,6 +177,18 @@ class Session(Client):
         else:
             if result is not None:
                 self.say(reply(asked.id, result))
+
+    def _pace(self, request: c.Request) -> None:
+        """Raises: Fault: commands come too fast, or, as a Disconnect, go on to come as fast."""
+        now = time.monotonic()
+        ahead = max(self._paced - now, 0.0)
+        self._paced = now + ahead + 1 / self._service.bounds.max_command_rate
+        if ahead < BURST:
+            return
+        if ahead >= 2 * BURST or isinstance(request, c.SendRequest):  # for which there is no reply
+            raise Fault(Disconnects.TOO_MANY_REQUESTS)
+        if not isinstance(request, c.UnsubscribeRequest):  # without it clients would connect anew
+            raise Fault(Errors.TOO_MANY_REQUESTS)
 
     def _refuse(self, id: int, error: Error, request: c.Request | None = None) -> None:
         self._service.counts.errors[error.code] += 1
@@ -316,29 +333,10 @@ class Session(Client):
         await self.ask(handler.run, self, handler.data(_some(request.data)))
 
     async def _refresh(self, id: int, request: c.RefreshRequest) -> r.RefreshResult:
-        service = self._service
-        if service.tokens is None:
-            raise Fault(Disconnects.BAD_REQUEST, "a refresh where there are no tokens")
-        token = service.tokens.refreshed_connection(request.token, self.user)
-        given, granted = token.subs.keys(), self.granted
-        if granted is not None and (given - granted or (granted - given) & self.subs.keys()):
-            raise Fault(Disconnects.INSUFFICIENT_STATE, "a token with other channels than before")
-        self.become(self.user, token.info or self.info, token.meta or self.meta, token.expires_at)
-        self.look_again()
-        return r.RefreshResult(expires=bool(self.ttl), ttl=self.ttl)
+        return refreshing.refresh(self, self._service, request)
 
     async def _sub_refresh(self, id: int, request: c.SubRefreshRequest) -> r.SubRefreshResult:
-        tokens = self._service.subscription_tokens
-        if tokens is None:
-            raise Fault(Disconnects.BAD_REQUEST, "a refresh where there are no tokens")
-        token = tokens.refreshed_subscription(request.token, channel=request.channel, user=self.user, client=self.id)
-        sub = self.subs.get(token.channel)
-        if sub is None:
-            raise Fault(Errors.PERMISSION_DENIED, "a refresh of a channel that is not subscribed to")
-        sub.expires_at = token.expires_at
-        self.look_again()
-        ttl = subscribing.ttl_of(sub.expires_at)
-        return r.SubRefreshResult(expires=bool(ttl), ttl=ttl)
+        return refreshing.sub_refresh(self, self._service, request)
 
     _COMMANDS: ClassVar[dict[type[Any], Callable[[Session, int, Any], Coroutine[Any, Any, Any]]]] = {
         c.ConnectRequest: _connect,
@@ -434,7 +432,7 @@ class Session(Client):
                 self.end(Disconnects.NO_PONG)
                 return None
             self._pinged = now if self._busy else 0.0
-        if self._expire(time.time()):
+        if not self._service.insecure and refreshing.expire(self, self._service, time.time()):
             return None
         if now >= self._since:
             if self._pings and self.write([self.dialect.ping]):
@@ -453,26 +451,10 @@ class Session(Client):
     def _next(self, now: float) -> float:
         """When something is due."""
         due = min(self._since, self._pinged + self._service.bounds.pong_timeout) if self._pinged else self._since
-        ends = [end for end in (self.expires_at, *(sub.expires_at for sub in self.subs.values())) if end is not None]
-        if not ends or self._service.insecure:
+        end = None if self._service.insecure else refreshing.end_of(self)
+        if end is None:
             return due
-        return min(due, now + max(min(ends) + self._service.bounds.expired_grace - time.time(), 0.0))
-
-    def _expire(self, clock: float) -> bool:
-        """End what has expired. Returns whether that is the connection."""
-        grace = self._service.bounds.expired_grace
-        if self._service.insecure:
-            return False
-        if self.expires_at is not None and clock >= self.expires_at + grace:
-            self.end(Disconnects.EXPIRED)
-            return True
-        for name, sub in list(self.subs.items()):
-            if sub.expires_at is not None and clock >= sub.expires_at + grace:
-                if sub.server_side:
-                    self.end(Disconnects.SUBSCRIPTION_EXPIRED)
-                    return True
-                self.leave(name, Unsubscribes.EXPIRED)
-        return False
+        return min(due, now + max(end + self._service.bounds.expired_grace - time.time(), 0.0))
 
 
 class _Answer:

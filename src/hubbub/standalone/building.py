@@ -133,6 +133,7 @@ def _bounds(values: dict[str, Any]) -> Bounds:
         pong_timeout=values["client.pong_timeout"],
         connect_timeout=values["client.stale_close_delay"],
         expired_grace=values["client.expired_close_delay"],
+        max_command_rate=values["client.command_rate"],
         max_channels=values["client.channel_limit"],
         max_publications=min(publications),
         max_command=values["websocket.message_size_limit"],

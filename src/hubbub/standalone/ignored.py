@@ -22,6 +22,7 @@ IGNORED: dict[str, str] = {
     "client.expired_sub_close_delay": "client.expired_close_delay is for both",
     "client.presence_update_interval": "presence is kept by nodes, and is not sent again",
     "client.proxy": PROXY,
+    "client.rate_limit": "client.command_rate bounds the commands of a connection, whatever they are",
     "client.subscription_token.insecure_skip_jwks_endpoint_safety_check": "only https is fetched, or from this machine",
     "client.token.insecure_skip_jwks_endpoint_safety_check": "only https is fetched, or from this machine",
     "client.user_id_http_header": "users are known by their tokens alone",

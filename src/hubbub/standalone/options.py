@@ -101,6 +101,9 @@ OPTIONS: dict[str, Option] = {
     "client.pong_timeout": Option(Duration(0.1), 8.0, "For the answer to a ping."),
     "client.stale_close_delay": Option(Duration(0.1), 10.0, "For the connect command of a new connection."),
     "client.expired_close_delay": Option(Duration(), 25.0, "For a new token, after one has expired."),
+    "client.command_rate": Option(
+        Number(), 0, "Commands of one connection in a second; 0: any number. Those of two seconds may come at once."
+    ),
     "client.channel_limit": Option(Number(1), 128, "Channels of one connection."),
     "client.user_connection_limit": Option(Number(), 0, "Connections of one user to one process; 0: any number."),
     "client.connection_limit": Option(Number(), 0, "Connections of one process; 0: hubbub's own limit."),
@@ -137,7 +140,7 @@ OPTIONS: dict[str, Option] = {
 OWN: frozenset[str] = frozenset(
     key
     for key in OPTIONS
-    if key in ("http_server.workers", "broker.url", "http_api.max_body_size")
+    if key in ("http_server.workers", "broker.url", "client.command_rate", "http_api.max_body_size")
     or key.rpartition(".")[2] in ("require_exp", "leeway", "eddsa_public_key")
 )
 """Keys that Centrifugo has not."""

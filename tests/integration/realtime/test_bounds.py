@@ -86,6 +86,39 @@ async def test_the_largest_frame_is_taken_and_a_larger_one_is_not(bare: Place) -
     assert await peer.ended() == 1009
 
 
+def history_asked(times: int) -> list[dict[str, Any]]:
+    return [{"id": number + 1000, "history": {"channel": "news"}} for number in range(times)]
+
+
+@pytest.mark.limit("Bounds.max_command_rate")
+async def test_commands_that_come_too_fast_are_refused_until_there_is_time_for_them(bare: Place) -> None:
+    rt = await open_to_all(bare, max_command_rate=100)
+    peer = await bare.connected()
+    await peer.send(*history_asked(230))
+    await peer.until(lambda: len(peer.heard) == 231)
+    refused = [said["error"] for said in peer.heard if "error" in said]
+    assert 20 <= len(refused) <= 31, "the connect is a command, and time goes by"
+    assert refused[0] == {"code": 111, "message": "too many requests", "temporary": True}
+    assert "error" not in peer.heard[190]
+    assert rt.statistics().errors == {111: len(refused)}
+    assert "unsubscribe" in await peer.ask(unsubscribe={"channel": "news"}), "client libraries insist on that"
+    await asyncio.sleep(0.4)
+    assert "history" in await peer.ask(history={"channel": "news"})
+
+
+@pytest.mark.limit("Bounds.max_command_rate")
+async def test_who_goes_on_too_fast_is_sent_away(bare: Place) -> None:
+    rt = await open_to_all(bare, max_command_rate=20)
+    rt.on_message(lambda client, data: None)
+    peer, talker = await bare.connected(), await bare.connected()
+    await peer.send(*history_asked(95))
+    assert (await peer.ended(), peer.reason) == (3013, "too many requests")
+    assert sum("history" in said for said in peer.heard) <= 45
+    await talker.send(*[{"send": {"data": 1}}] * 45)
+    assert await talker.ended() == 3013, "a message has no reply that could tell"
+    assert rt.statistics().disconnects == {3013: 2}
+
+
 @pytest.mark.limit("Bounds.max_channels")
 async def test_a_session_has_so_many_channels(bare: Place) -> None:
     rt = await open_to_all(bare, max_channels=2)

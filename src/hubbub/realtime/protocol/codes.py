@@ -78,7 +78,7 @@ class Errors:
     EXPIRED = Error(code=110, message="expired")
     """Never sent by hubbub."""
     TOO_MANY_REQUESTS = Error(code=111, message="too many requests", temporary=True)
-    """Never sent by hubbub."""
+    """The session's commands come faster than `Bounds.max_command_rate`."""
     UNRECOVERABLE_POSITION = Error(code=112, message="unrecoverable position")
     """History was asked for behind a position of another epoch; or a recovery has failed, and the client has asked to
     be told so."""
@@ -110,7 +110,7 @@ class Disconnects:
     NO_PONG = Disconnect(code=3012, reason="no pong")
     """No answer to a ping within `Bounds.pong_timeout`."""
     TOO_MANY_REQUESTS = Disconnect(code=3013, reason="too many requests")
-    """Never sent by hubbub."""
+    """The client goes on to send commands faster than `Bounds.max_command_rate`, or sends messages as fast."""
     STATE_INVALIDATED = Disconnect(code=3014, reason="state invalidated")
     """Only by `Realtime.disconnect`: clients drop their tokens and positions as well."""
     INVALID_TOKEN = Disconnect(code=3500, reason="invalid token")
