@@ -11,8 +11,9 @@ A block is a fence, or a comment that a reader does not see. Comments say how a 
     <!-- as in examples/chat.py -->   it is that file, which a test of its own runs; or a part of it
     <!-- skip: why -->    it is not run; tests/unit/test_docs.py bounds how many there are
 
-A fence with `title="chat.py"` is also a file of that name, which later blocks may import. One whose file is called
-test_*.py, or that has a `def test_...`, is run by pytest.
+A fence with `title="chat.py"`, or whose first line is `# chat.py`, is also a file of that name, which later blocks may
+import. One whose file is called test_*.py, or that has a `def test_...`, is run by pytest; without a name it goes on
+with the file of the one before. A comment with Python that has a title is a file alone.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 TITLE = re.compile(r'title="([^"]*)"')
+NAMED = re.compile(r"# ([\w/]+\.py)\n")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def blocks_of(page: str) -> list[Block]:
         else:
             info, text = match["info"], match["text"]
         language, _, rest = info.partition(" ")
-        title = TITLE.search(rest)
+        title = TITLE.search(rest) or NAMED.match(textwrap.dedent(text))
         found.append(
             Block(language, textwrap.dedent(text), line, title[1] if title else "", tuple(way), comment is not None)
         )

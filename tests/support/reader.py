@@ -32,6 +32,7 @@ SERVED = ("app", "application", "asgi")
 
 async def read(page: Page, folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Raises: whatever a block raises, with the page's name and line in its traceback."""
+    tests, told = folder / "test_shown.py", list[str]()
     serving = Serving(asyncio.get_running_loop(), patch)
     for block in page.blocks:
         if block.language != "python" or block.told("skip") is not None:
@@ -43,15 +44,22 @@ async def read(page: Page, folder: Path, patch: pytest.MonkeyPatch) -> None:
             (folder / block.title).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.title).write_text(block.text)
         if block.tests:
-            await tested(page, block, folder)
+            if block.title:
+                tests = folder / block.title
+            else:
+                with tests.open("a") as file:
+                    file.write(f"\n\n{block.text}")
+            told += shlex.split(block.told("pytest") or "")
             continue
-        if block.hidden and block.title:
-            continue  # a module, for others
+        if block.title and (block.hidden or block.title == "conftest.py"):
+            continue  # for others
         if block.told("apart") is not None:
             await end(page)
         await run(page, block)
     await serving.applications(page)
     await end(page)
+    if any(folder.rglob("test_*.py")):
+        await tested(page, folder, told)
 
 
 async def run(page: Page, block: Block) -> None:
@@ -72,18 +80,15 @@ async def run(page: Page, block: Block) -> None:
         assert expected is None, f"{page.path.name}:{block.line} does not raise {expected}"
 
 
-async def tested(page: Page, block: Block, folder: Path) -> None:
-    """A block of tests, by a pytest of its own."""
-    file = folder / (block.title or "test_shown.py")
-    file.write_text(block.text)
-    settings = ["-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", f"--rootdir={folder}"]
-    settings += shlex.split(block.told("pytest") or "")
-    command = [sys.executable, "-W", "ignore", "-m", "pytest", *settings, str(file)]
+async def tested(page: Page, folder: Path, told: list[str]) -> None:
+    """Its blocks of tests, by a pytest of their own."""
+    settings = ["-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "--rootdir", str(folder), *told]
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
+        sys.executable, "-W", "ignore", "-m", "pytest", *settings, str(folder),
+        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
     said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert process.returncode == 0, f"{page.path.name}:{block.line}\n{said.decode()}"
+    assert process.returncode == 0, f"{page.path.name}\n{said.decode()}"
 
 
 async def end(page: Page) -> None:
