@@ -13,7 +13,8 @@ import websockets
 
 from hubbub.realtime.protocol import JSON, PROTOBUF
 from hubbub.realtime.protocol.commands import Command
-from hubbub.realtime.protocol.replies import Publication, Reply
+from hubbub.realtime.protocol.json import is_json
+from hubbub.realtime.protocol.replies import Reply
 
 __all__ = ["Peer", "PeerClosed"]
 
@@ -138,7 +139,7 @@ class Peer:
     def _said(self, frame: str | bytes) -> list[dict[str, Any]]:
         if isinstance(frame, str):
             return [json.loads(line) for line in frame.split("\n")]
-        return [json.loads(JSON.encode(_with_patches_as_texts(reply))) for reply in PROTOBUF.replies(frame)]
+        return [json.loads(JSON.encode(_shown(reply))) for reply in PROTOBUF.replies(frame)]
 
     async def _hear(self, said: dict[str, Any]) -> None:
         self.heard.append(said)
@@ -165,11 +166,16 @@ class Peer:
             self.positions[channel] = (publication["offset"], epoch)
 
 
-def _with_patches_as_texts(reply: Reply) -> Reply:
-    found: list[Publication] = [] if reply.subscribe is None else list(reply.subscribe.publications)
+def _shown(reply: Reply) -> Reply:
+    """With patches as texts, as JSON has them, and with what is no JSON as a text of as many letters."""
+    subs = [reply.subscribe, *(reply.connect.subs.values() if reply.connect is not None else ())]
+    found = [publication for result in subs if result is not None for publication in result.publications]
     if reply.push is not None and reply.push.pub is not None:
         found.append(reply.push.pub)
     for publication in found:
         if publication.delta:
             publication.data = JSON.document(bytes(publication.data))
+    for said in (*found, *filter(None, subs)):
+        if not is_json(bytes(said.data) or b"null"):
+            said.data = JSON.document(bytes(said.data).decode("latin-1").encode())
     return reply
