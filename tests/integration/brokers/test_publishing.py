@@ -165,33 +165,16 @@ async def test_a_relay_that_runs_as_a_service_waits_for_its_place(
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "publish-from-anywhere.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-DJANGO = """
-from django.conf import settings
-settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
-"""
 
 
-@pytest.mark.parametrize(
-    ("block", "before", "after", "module"),
-    [
-        (0, "", "", "hubbub"),
-        (1, "", "", "hubbub"),
-        (2, DJANGO, "assert pay(HttpRequest(), 7).status_code == 204", "django"),
-        (3, "", "app.conf.task_always_eager = True\nannounce.delay('lobby', 'It works.').get()", "celery"),
-    ],
-)
-async def test_what_the_page_shows_works(
-    block: int, before: str, after: str, module: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip(module, reason=f"pip install {module}")
-    assert len(BLOCKS) == 4
+@pytest.mark.parametrize("block", range(len(BLOCKS)))
+async def test_what_the_page_shows_works(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUBBUB_BROKER", "local:")
     hub = hubbub.Hub()
-    async with member(hub, ("order", 7) if module == "django" else "lobby") as (client, _):
-        program = "\n".join([before, BLOCKS[block], after])
-        async with running([sys.executable, "-c", program]) as publisher:
+    async with member(hub, "lobby") as (client, _):
+        async with running([sys.executable, "-c", BLOCKS[block]]) as publisher:
             assert await publisher.wait() == 0
-        assert await client.read() in ("The build is done.", "paid", "It works.")
+        assert await client.read() == "The build is done."
         relay = relay_of(hub)
     await hub.close()
     stop(relay)
