@@ -13,7 +13,6 @@ from starlette.requests import Request
 
 from support.asgi_servers import uvicorn_serving
 from support.client import RawClient
-from support.guides import blocks
 from support.pages import Page
 from support.processes import running
 from support.serving import serving
@@ -155,7 +154,7 @@ async def test_django_has_one_login_for_views_websockets_and_sessions(tmp_path: 
     shop.mkdir()
     (shop / "settings.py").write_text(SETTINGS)
     (shop / "urls.py").write_text(URLS)
-    (shop / "asgi.py").write_text("".join(blocks("how-to/django.md")) + SESSIONS)
+    (shop / "asgi.py").write_text("\n".join(Page("how-to/django.md").left) + SESSIONS)
     environment = {
         "DJANGO_SETTINGS_MODULE": "shop.settings", "HUBBUB_BROKER": "local:", "XDG_RUNTIME_DIR": str(tmp_path),
         "PYTHONPATH": str(tmp_path),

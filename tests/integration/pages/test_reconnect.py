@@ -16,11 +16,11 @@ import pytest
 
 from hubbub.realtime import History, Namespace, Realtime, Tokens
 from support.client import RawClient
-from support.guides import blocks
 from support.pages import Page
 from support.processes import running
 from support.serving import serving, until
 
+SCRIPTS = [block.text for block in Page("how-to/reconnect.md").blocks if block.language == "js"]
 PLAIN = """
 import { connect } from "./room.mjs";
 Math.random = () => 0.3; // of half a second
@@ -58,7 +58,7 @@ async def node(folder: Path, *, main: str, **files: str) -> AsyncIterator[Any]:
 async def test_a_page_comes_back_and_gets_what_it_missed(tmp_path: Path) -> None:
     page = Page("how-to/reconnect.md")
     await page.run(len(page.left))
-    files = {"room": blocks("how-to/reconnect.md", "js")[0]}
+    files = {"room": SCRIPTS[0]}
 
     def cut(code: int) -> None:
         next(iter(page.hub.members("lobby"))).socket.close(code)
@@ -101,7 +101,7 @@ async def test_the_client_library_recovers(tmp_path: Path, centrifuge_js: Path) 
     rt = Realtime(tokens=tokens, namespaces=namespaces, broker="memory:")
     (tmp_path / "node_modules").symlink_to(centrifuge_js.parents[2])
     async with serving(rt.handler, hub=rt.hub) as server:
-        program = re.sub(r'"wss://\S+"', f'"ws://127.0.0.1:{server.port}"', blocks("how-to/reconnect.md", "js")[-1])
+        program = re.sub(r'"wss://\S+"', f'"ws://127.0.0.1:{server.port}"', SCRIPTS[-1])
         token = tokens.make("ann", ttl=60)
         main = f"""
 const say = console.log; console.log = (...what) => say(JSON.stringify(what));
