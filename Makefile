@@ -35,13 +35,14 @@ ifeq ($(TESTS),tests)
 	fi
 endif
 
-check: $(VENV)/dev.stamp ## ruff, mypy --strict, pyright
+check: $(VENV)/dev.stamp ## ruff, mypy --strict, pyright, and whether these find what programs do wrong
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/pyright
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/pyright --ignoreexternal --verifytypes hubbub > $(VENV)/types.log || (tail -n 40 $(VENV)/types.log; exit 1)
 	@tail -n 3 $(VENV)/types.log
+	@$(BIN)/python tools/mistakes.py
 
 format: $(VENV)/dev.stamp ## bring the code into the house's form
 	@$(BIN)/ruff check --fix

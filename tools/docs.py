@@ -224,8 +224,6 @@ def inner(item: type) -> set[str]:
         everything = {name for base in item.__mro__ for name in vars(base)}
         return everything - {"limits", "compression", "hub"}
     return {
-        hubbub.Hub: {"adopt", "forget", "catch_up", "spans"},
-        hubbub.Socket: {"end", "remember"},
         hubbub.Server: {"start"},
         hubbub.realtime.Client: {"become", "be_called", "tell", "writable", "write"},
     }.get(item, set())

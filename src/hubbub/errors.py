@@ -18,7 +18,7 @@ HubbubError
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 __all__ = [
     "BrokerUnavailable",
@@ -71,9 +71,9 @@ class BrokerUnavailable(HubbubError, ConnectionError):
 
     retriable = True
 
-    def __init__(self, reason: str, outcome: str = "unsent") -> None:
+    def __init__(self, reason: str, outcome: Literal["unsent", "unknown"] = "unsent") -> None:
         super().__init__(reason if outcome == "unsent" else f"{reason}; whether it still got there is unknown")
-        self.outcome: str = outcome
+        self.outcome: Literal["unsent", "unknown"] = outcome
 
 
 class LimitReached(HubbubError):

@@ -59,7 +59,7 @@ class Worker:
             broker=given["url"], history=history, shards=lambda _: shards, missed=self.missed,
             limits=hubbub.Limits(ping_interval=3600),
         )  # fmt: skip
-        self.note(self.hub.reach, lambda name, publication: publication.body[1:].decode())
+        self.note(self.hub._reach, lambda name, publication: publication.body[1:].decode())
 
     def note(self, events: Any, item_of: Callable[[bytes, Publication], str | None]) -> None:
         """Write down what the node hands over."""

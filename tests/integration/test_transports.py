@@ -277,8 +277,8 @@ async def test_a_close_by_a_thread_is_never_told_as_the_clients(
     async with serving(handler, ssl=tls if secure else None) as server:
         client = await RawClient.connect(server.port, ssl=trusting if secure else None)
         recorder = handler.everyone[0]
-        late: Any = Late(recorder.socket.outlet)
-        recorder.socket.outlet = late
+        late: Any = Late(recorder.socket._outlet)
+        recorder.socket._outlet = late
         closing = asyncio.create_task(asyncio.to_thread(recorder.socket.close, 3000, "enough"))
         assert await client.read_close() == (3000, "enough")
         client.send(encode(8, b"\x0b\xb8"))

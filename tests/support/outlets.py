@@ -60,6 +60,11 @@ class LocalSocket:
         self.drained_times = 0
         self.flushes = 0
 
+    @property
+    def _outlet(self) -> Any:
+        """As a Socket calls it."""
+        return self.outlet
+
     def close(self) -> None:
         self.outlet.detach()
 

@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo": {"", "asgi", "supervision"},
     "cli": COMMON | {"", "asgi", "brokers", "demo", "hub", "load", "realtime", "server", "standalone"},
     "__main__": {"errors", "cli"},
-    "": {"brokers", "errors", "hub", "limits", "node", "server", "wire"},
+    "": {"api", "asgi", "brokers", "errors", "hub", "limits", "node", "realtime", "server", "wire"},
 }
 # What the bindings of compiled parts may import: `wire` chooses between twins, so they see only leaves of it.
 ALLOWED_IN_BINDINGS = {"hubbub.errors", "hubbub.lock", "hubbub.wire.deflate", "hubbub.wire.received"}

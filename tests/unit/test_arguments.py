@@ -253,7 +253,7 @@ def test_windows_are_refused(bits: Any) -> None:
     ],
 )
 def test_a_close_is_refused(arguments: Any, advice: str) -> None:
-    sending: Any = SimpleNamespace(end=lambda closed: close(closed.code, closed.text))
+    sending: Any = SimpleNamespace(_end=lambda closed: close(closed.code, closed.text))
     with pytest.raises(hubbub.Misuse, match=advice):
         close(*arguments)
     with pytest.raises(hubbub.Misuse, match=advice):

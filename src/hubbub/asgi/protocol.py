@@ -106,7 +106,7 @@ class WebSocketProtocol(Connection):
     def shutdown(self) -> None:
         """uvicorn stops."""
         if self.phase is Phase.OPEN:
-            self.socket.end(Closed(Cause.SHUTDOWN, 1012, ""))
+            self.socket._end(Closed(Cause.SHUTDOWN, 1012, ""))
         elif self.phase is Phase.CLOSING and not self.outlet.clogged:
             self.transport.close()  # our close frame is out, and there is no time for the client's
         else:
@@ -174,7 +174,7 @@ class WebSocketProtocol(Connection):
         elif result is not None:
             LOG.error("ASGI callable should return None, but returned '%s'.", result)
         if self._stage is Stage.OPEN:
-            self.socket.end(Closed(Cause.SERVER, 1000, ""))
+            self.socket._end(Closed(Cause.SERVER, 1000, ""))
 
     def _fail_application(self) -> None:
         if self.phase is Phase.DECIDING:
@@ -184,7 +184,7 @@ class WebSocketProtocol(Connection):
             else:
                 self.refuse(500, "application", PLAIN, SORRY)
         elif self.phase is Phase.OPEN:
-            self.socket.end(Closed(Cause.HANDLER_ERROR, 1011, "internal error"))
+            self.socket._end(Closed(Cause.HANDLER_ERROR, 1011, "internal error"))
 
     async def _receive(self) -> Message:
         while not self._inbox:

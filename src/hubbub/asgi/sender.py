@@ -51,7 +51,7 @@ class Sender:
 
     def end(self) -> None:
         """The client is gone, or is given up: the socket is closed, and leaves every channel."""
-        self.socket.remember()
+        self.socket._remember()
         self.outlet.detach()
 
     # As a sink
@@ -81,9 +81,9 @@ class Sender:
 
     def dropped(self, count: int) -> None:
         """Counted by the hub's statistics, too; an ASGI application has no callback for it."""
-        if self.socket.tell_dropped is not None:
-            self.socket.tell_dropped(count)
-        self.socket.outlet.go_on()
+        if self.socket._tell_dropped is not None:
+            self.socket._tell_dropped(count)
+        self.socket._outlet.go_on()
 
     def drained(self) -> None:
         """Nobody asks: an ASGI application waits for its own `send`."""

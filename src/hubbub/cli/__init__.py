@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from hubbub import __version__
 from hubbub.cli import connect, demo, doctor, load, publish, relay, serve, token
-from hubbub.cli.options import version
 
 __all__ = ["app"]
 
@@ -30,7 +30,7 @@ app.command(name="token")(token.token)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"hubbub {version()}")
+        typer.echo(f"hubbub {__version__}")
         raise typer.Exit
 
 

@@ -16,9 +16,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hubbub import Misuse, native
+from hubbub import Misuse, __version__, native
 from hubbub.cli.broker import examine
-from hubbub.cli.options import version
 from hubbub.hub import cores
 from hubbub.hub.statistics import fanout
 from hubbub.server import event_loop
@@ -40,7 +39,7 @@ class Finding(NamedTuple):
 
 def findings() -> Iterator[Finding]:
     """Everything that doctor looks at."""
-    yield Finding("hubbub", version())
+    yield Finding("hubbub", __version__)
     yield Finding("Python", f"{platform.python_implementation()} {platform.python_version()}")
     yield _event_loop()
     yield _native()

@@ -8,7 +8,6 @@ import logging.config
 import os
 import sys
 from dataclasses import fields
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +27,6 @@ __all__ = [
     "to_headers",
     "to_limits",
     "to_mode",
-    "version",
     "was_given",
 ]
 
@@ -51,11 +49,6 @@ def was_given(context: typer.Context, option: str) -> bool:
     """Whether somebody has chosen it, on the command line or by its variable."""
     source = context.get_parameter_source(option)
     return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
-
-
-def version() -> str:
-    """The installed version."""
-    return metadata.version("hubbub")
 
 
 def set_up_logging(level: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import inspect
 import os
 import ssl as tls
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -15,7 +15,7 @@ from hubbub import Deflate, Handler, Hub, Limits, Misuse, run
 from hubbub.cli.applications import serve_application
 from hubbub.cli.options import Host, LogLevel, Port, load, set_up_logging, to_limits, to_mode, was_given
 from hubbub.cli.standalone import is_realtime, serve_standalone
-from hubbub.server import event_loop
+from hubbub.server import Loop, event_loop
 from hubbub.server.settings import path_of
 
 __all__ = ["serve"]
@@ -101,7 +101,8 @@ def serve(
     logging_settings = set_up_logging(log_level)
     mode = to_mode(uds_mode)
     limits = to_limits(limit or [])
-    event_loop(loop)  # or refuse, whatever is served
+    chosen_loop = cast("Loop", loop)
+    event_loop(chosen_loop)  # or refuse, whatever is served
     certificate = _tls_context(ssl_certfile, ssl_keyfile)
     module, found = load(target)
     if inspect.isclass(found) and issubclass(found, Handler):
@@ -116,7 +117,7 @@ def serve(
             workers=workers,
             limits=limits,
             compression=Deflate() if compression else None,
-            loop=loop,
+            loop=chosen_loop,
         )
     elif callable(found):
         settings: dict[str, Any] = {
@@ -160,7 +161,7 @@ def _protocol(limits: Limits | None, workers: int) -> type[asyncio.Protocol] | s
 
 
 def _hub(named: str | None, module: Any) -> Hub | None:
-    found = load(named)[1] if named else getattr(module, "hub", None)
+    found: Any = load(named)[1] if named else getattr(module, "hub", None)
     if named and not isinstance(found, Hub):
         raise Misuse(f"{named} is not a Hub, but {found!r}")
-    return found if isinstance(found, Hub) else None
+    return cast("Hub", found) if isinstance(found, Hub) else None

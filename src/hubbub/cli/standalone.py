@@ -103,7 +103,7 @@ def _serve(target: str | None, chosen: Mapping[str, Any], found: Configuration, 
     address, port, workers = (values[f"http_server.{name}"] for name in ("address", "port", "workers"))
     if dev and (workers > 1 or not is_loopback(address)):
         raise Misuse("--dev lets everybody in: it is one worker, for this machine alone, such as --host 127.0.0.1")
-    if target is not None and workers > 1 and not _loaded(target).hub.spans:
+    if target is not None and workers > 1 and not _loaded(target).hub._spans:
         raise Misuse(
             f"the sessions of {target} live in one process: --broker local:, or Realtime(broker=...), joins several"
         )

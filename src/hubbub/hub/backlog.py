@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from hubbub.errors import Misuse
 
-__all__ = ["Backlog", "Outcome", "Overflow", "TotalBacklog", "Waiting"]
+__all__ = ["Backlog", "Outcome", "Overflow", "Policy", "TotalBacklog", "Waiting"]
+
+Policy: TypeAlias = Literal["disconnect", "drop-oldest", "drop-newest", "drop-rest", "latest"]
+"""The policies by name."""
 
 
 class Overflow(StrEnum):
@@ -29,7 +32,7 @@ class Overflow(StrEnum):
     passes the limit, the connection is cut."""
 
     @classmethod
-    def of(cls, name: str) -> Overflow:
+    def of(cls, name: Overflow | Policy) -> Overflow:
         """The policy of that name. Raises: Misuse: there is none."""
         try:
             return cls(name)

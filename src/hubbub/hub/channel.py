@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -16,38 +16,31 @@ from hubbub.rounds import on_event_loop
 from hubbub.wire import Frame
 
 if TYPE_CHECKING:
-    from hubbub.hub.hub import Hub
     from hubbub.hub.mailbox import AnyEntry
     from hubbub.hub.outlet import AnyOutlet
+    from hubbub.hub.register import Register
+    from hubbub.hub.socket import Socket
 
-__all__ = ["Channel", "Member", "Pool", "Shard", "Sharding"]
+__all__ = ["Channel", "Pool", "Seat", "Shard", "Sharding"]
 
 Sharding = Callable[[Any], int]
 
 number_of: Callable[[], int] = count(1).__next__
 
 
-class Member:
-    """One socket in one channel, with the small piece of data given at join. Unpacks as `socket, meta`."""
+class Seat:
+    """A member's place in one channel."""
 
     __slots__ = ("cursor", "index", "meta", "outlet", "shard", "socket")
-    __match_args__ = ("socket", "meta")
 
-    def __init__(self, socket: Any, meta: Any, shard: Shard) -> None:
-        self.socket: Any = socket
+    def __init__(self, socket: Socket, meta: Any, shard: Shard) -> None:
+        self.socket: Socket = socket
         self.meta: Any = meta
-        self.outlet: Any = socket.outlet  # of the kind that the shard's writers write to
+        self.outlet: Any = socket._outlet  # of the kind that the shard's writers write to
         self.shard: Shard = shard
         self.index: int = 0  # these two are the shard's: where it stands in `members` (a compiled cursor knows it),
         self.cursor: Any = 0  # and what of the mailbox it has been given
         shard.add(self)
-
-    def __iter__(self) -> Iterator[Any]:
-        yield self.socket
-        yield self.meta
-
-    def __repr__(self) -> str:
-        return f"Member(socket={self.socket!r}, meta={self.meta!r})"
 
 
 class Shard(Protocol):
@@ -59,13 +52,13 @@ class Shard(Protocol):
     @property
     def channel(self) -> Channel: ...
     @property
-    def members(self) -> list[Member]: ...
+    def members(self) -> list[Seat]: ...
     @property
     def writers(self) -> Pool: ...
-    def add(self, member: Member) -> None:
+    def add(self, member: Seat) -> None:
         """A new member: it gets what is posted from here on."""
 
-    def remove(self, member: Member) -> None:
+    def remove(self, member: Seat) -> None:
         """It leaves. It is given what was posted before, first."""
 
     def post(self, entry: AnyEntry) -> None:
@@ -154,10 +147,10 @@ class Channel(Addressee):
     shards: list[Shard]
 
     def __init__(
-        self, hub: Hub, id: Hashable, shards: int, most_shards: int, hash: int = 0, next: Channel | None = None
+        self, hub: Register, id: Hashable, shards: int, most_shards: int, hash: int = 0, next: Channel | None = None
     ) -> None:
         super().__init__(id)
-        self.hub: Hub = hub
+        self.hub: Register = hub
         self.hash: int = hash
         self.next: Channel | None = next
         self.number: int = number_of()  # what stands for it where nothing but numbers is known
@@ -166,7 +159,7 @@ class Channel(Addressee):
         self._at_first = shards
         self._most_shards = most_shards
 
-    def join(self, socket: Any, meta: Any, pool: Pool) -> Member:
+    def join(self, socket: Socket, meta: Any, pool: Pool) -> Seat:
         """Place a new member in the smallest shard, opening one more first if all are full and it may."""
         ours = [shard for shard in self.shards if shard.writers is pool]
         if not ours:
@@ -176,7 +169,7 @@ class Channel(Addressee):
         if len(shard.members) >= pool.shard_size and len(ours) < self._most_shards:
             shard = pool.shard(self)
             self.shards.append(shard)
-        member = Member(socket, meta, shard)
+        member = Seat(socket, meta, shard)
         form = member.outlet.form
         if form is not None:
             self.forms = self.forms or {}
@@ -185,7 +178,7 @@ class Channel(Addressee):
         self.changes += 1
         return member
 
-    def leave(self, member: Member) -> None:
+    def leave(self, member: Seat) -> None:
         shard = member.shard
         shard.remove(member)
         if shard.writers.ended and not shard.members:
@@ -232,7 +225,7 @@ class Channel(Addressee):
 
     def refuse(self, advice: str) -> NoReturn:
         """Raises: Overloaded: there is no room for a message."""
-        self.hub.counters.drops["overloaded"] += 1
+        self.hub._counters.drops["overloaded"] += 1
         limits = self.hub.limits
         raise Overloaded(
             f"channel {shown(self.id)} has {limits.max_mailbox} messages or"
@@ -245,6 +238,6 @@ class Channel(Addressee):
             if shard.members:
                 shard.post(entry)
 
-    def members(self) -> list[Member]:
+    def members(self) -> list[Seat]:
         """A snapshot."""
         return [member for shard in self.shards for member in shard.members]

@@ -30,7 +30,7 @@ def name_size(id: Hashable) -> int:
 
 def outlet_of(socket: Any) -> AnyOutlet:
     """Raises: TypeError: it is no Socket."""
-    outlet: Any = getattr(socket, "outlet", None)
+    outlet: Any = getattr(socket, "_outlet", None)
     if not isinstance(outlet, OUTLETS):
         advice = "pass its `socket`" if hasattr(socket, "socket") else "a handler's is `self.socket`"
         raise TypeError(f"a hub works with Sockets, not with {shown(socket)}: {advice}")
@@ -41,6 +41,6 @@ def outlets_of(exclude: Any) -> frozenset[AnyOutlet]:
     """Of one Socket or several; None: of nobody."""
     if exclude is None:
         return NOBODY
-    alone = hasattr(exclude, "outlet") or not hasattr(exclude, "__iter__")
+    alone = hasattr(exclude, "_outlet") or not hasattr(exclude, "__iter__")
     sockets: Iterable[Any] = (exclude,) if alone else exclude
     return frozenset(outlet_of(socket) for socket in sockets)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 from hubbub.wire import Frame
 
 if TYPE_CHECKING:
-    from hubbub.hub.channel import Channel, Member
+    from hubbub.hub.channel import Channel, Seat
     from hubbub.hub.outlet import AnyOutlet
     from hubbub.hub.writers import Writers
     from hubbub.native._fanout import Entry as CompiledEntry
@@ -57,7 +57,7 @@ class Batch:
             data = self._forms[form] = frames[0] if len(frames) == 1 else b"".join(frames)
         return data
 
-    def missing(self, member: Member) -> list[Frame]:
+    def missing(self, member: Seat) -> list[Frame]:
         """The messages that this member has not been given yet."""
         first = max(member.cursor - self.start, 0)
         return [entry.frame for entry in self.entries[first:] if member.outlet not in entry.excluded]
@@ -71,7 +71,7 @@ class Mailbox:
     def __init__(self, writers: Writers, channel: Channel) -> None:
         self.writers: Writers = writers
         self.channel: Channel = channel
-        self.members: list[Member] = []  # dense; a member knows its index
+        self.members: list[Seat] = []  # dense; a member knows its index
         self.entries: list[AnyEntry] = []
         self.start: int = 0  # number of the first entry
         self.size: int = 0  # bytes of the entries
@@ -83,12 +83,12 @@ class Mailbox:
     def end(self) -> int:
         return self.start + len(self.entries)
 
-    def add(self, member: Member) -> None:
+    def add(self, member: Seat) -> None:
         member.index = len(self.members)
         member.cursor = self.end
         self.members.append(member)
 
-    def remove(self, member: Member) -> None:
+    def remove(self, member: Seat) -> None:
         """Swap-remove. Writers go from the last member to the first, so the one that moves down was served already,
         or its cursor tells that it was not."""
         self.give_pending(member)
@@ -109,7 +109,7 @@ class Mailbox:
     def wait_for_room(self, size: int, seconds: float) -> None:
         self.writers.wait_for_room(seconds)
 
-    def give_pending(self, member: Member) -> None:
+    def give_pending(self, member: Seat) -> None:
         """Give a member what it has not been given yet."""
         if not self.entries or member.cursor >= self.end:
             return
@@ -131,7 +131,7 @@ class Mailbox:
             count += 1
         return Batch(self.start, self.entries[:count])
 
-    def slice(self, batch: Batch, most: int) -> list[Member]:
+    def slice(self, batch: Batch, most: int) -> list[Seat]:
         """The next members to give it to."""
         if self.batch is None:
             self.batch = batch

@@ -28,8 +28,8 @@ from hubbub.logs import logger
 from hubbub.wire import Frame, frame
 
 if TYPE_CHECKING:
-    from hubbub.hub.hub import Hub
     from hubbub.hub.memberships import Memberships
+    from hubbub.hub.register import Register
     from hubbub.native._fanout import Outlet as CompiledOutlet
 
 __all__ = ["OUTLETS", "AnyOutlet", "Outlet", "Owner", "Sink", "outlet_for", "total_backlog"]
@@ -135,7 +135,7 @@ class Outlet:
         self.ending: Any = None  # what `finish` said as it ended it, or why it was cut
         self.counters: Counters = counters
         self.overflow: Overflow = Overflow.DISCONNECT
-        self.hubs: tuple[Hub, ...] = ()
+        self.hubs: tuple[Register, ...] = ()
         self.memberships: Memberships = None
 
     def start(self, form: int | None, greeting: bytes) -> None:
@@ -171,7 +171,7 @@ class Outlet:
 
     def _write(self, frame: Frame) -> bool:
         for hub in self.hubs:
-            hub.catch_up(self)
+            hub._catch_up(self)
         if not self.deliver((frame,), None):
             return False
         self.counters.writes += 1
@@ -276,11 +276,11 @@ class Outlet:
 
     def _catch_up(self) -> None:
         for hub in self.hubs:
-            hub.catch_up(self)
+            hub._catch_up(self)
 
     def _leave_hubs(self) -> None:
         for hub in self.hubs:
-            hub.forget(self)
+            hub._forget(self)
 
     @property
     def buffered(self) -> int:

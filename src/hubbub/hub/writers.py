@@ -22,10 +22,10 @@ from hubbub.native import compiled
 from hubbub.supervision import Pauses
 
 if TYPE_CHECKING:
-    from hubbub.hub.channel import Channel, Member
-    from hubbub.hub.hub import Hub
+    from hubbub.hub.channel import Channel, Seat
     from hubbub.hub.mailbox import Batch
     from hubbub.hub.outlet import Outlet
+    from hubbub.hub.register import Register
     from hubbub.limits import Limits
 
 __all__ = ["Writers"]
@@ -49,14 +49,14 @@ class Writers:
 
     shard_size: int = 4096
 
-    def __init__(self, hub: Hub, least: int, most: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, hub: Register, least: int, most: int, loop: asyncio.AbstractEventLoop) -> None:
         self._hub = hub
         self.limits: Limits = hub.limits  # of which those of mailboxes are used
         self._least = least
         self._most = most
         self._room = Condition(lock)
         self._waiting_for_room = 0
-        self._counters = hub.counters
+        self._counters = hub._counters
         self.loop: asyncio.AbstractEventLoop = loop
         self.thread: int = get_ident()  # that the loop runs on
         self.outlets: dict[Outlet, None] = {}  # the hub's sockets that live on it
@@ -73,7 +73,7 @@ class Writers:
     def end(self) -> None:
         """The loop is closed: its sockets are gone, and leave the hub."""
         self.ended = True
-        self._hub.end(self)
+        self._hub._end(self)
 
     @property
     def failures(self) -> int:
@@ -168,7 +168,7 @@ class Writers:
             batch = self.queue[0].next()  # only this thread takes from the queue
             with lock:
                 shard = self.queue.popleft()
-                members: list[Member] = []
+                members: list[Seat] = []
                 if shard.batch is None:
                     self._began = time.monotonic()
                 try:
@@ -201,7 +201,7 @@ class Writers:
         self._listen_until = now + pause
         return 0
 
-    def _write(self, members: list[Member], batch: Batch) -> None:
+    def _write(self, members: list[Seat], batch: Batch) -> None:
         """Give the batch to these members. The loop that the whole library is about."""
         start, end, excluded, loop = batch.start, batch.end, batch.excluded, self.loop
         data = batch.joined(None)

@@ -68,6 +68,7 @@ def describe() -> str:
 @cache
 def _missing() -> str:
     """Why there is no compiled part; empty if it is there and complete."""
+    importlib.import_module("hubbub.wire")  # which the compiled modules look into: it has to begin before they do
     for name in MODULES:
         try:
             importlib.import_module(f"hubbub.native.{name}")

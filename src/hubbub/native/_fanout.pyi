@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from hubbub.hub.channel import Channel, Member
-from hubbub.hub.hub import Hub
+from hubbub.hub.channel import Channel, Seat
 from hubbub.hub.mailbox import AnyEntry
 from hubbub.hub.memberships import Memberships
 from hubbub.hub.outlet import AnyOutlet, Owner
+from hubbub.hub.register import Register
 from hubbub.hub.statistics import Counters
 from hubbub.limits import Limits
 from hubbub.wire import Frame
@@ -78,7 +78,7 @@ class Outlet:
         counters: Counters,
         owned: bool = False,
     ) -> None: ...
-    hubs: tuple[Hub, ...]
+    hubs: tuple[Register, ...]
     memberships: Memberships
     overflow: str
     @property
@@ -155,15 +155,15 @@ class Shard:
     """See `hubbub.hub.channel.Shard`, whose methods these are. Called under the lock."""
 
     @property
-    def members(self) -> list[Member]: ...
+    def members(self) -> list[Seat]: ...
     @property
     def writers(self) -> Writers: ...
     @property
     def channel(self) -> Channel: ...
-    def add(self, member: Member) -> None:
+    def add(self, member: Seat) -> None:
         """Without the GIL, for at most the length of a send to that socket."""
 
-    def remove(self, member: Member) -> None:
+    def remove(self, member: Seat) -> None:
         """As `add`."""
 
     def post(self, entry: AnyEntry) -> None:

@@ -332,7 +332,7 @@ cdef class Outlet:
         with critical_section(self):
             hubs = self.hubs
         for hub in hubs:
-            hub.forget(self)
+            hub._forget(self)
 
     def pause(self):
         """The transport's own buffer is full: no frame of ours waits there."""

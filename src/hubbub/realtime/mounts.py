@@ -78,7 +78,7 @@ class SessionHandler(Handler):
     def opened(self) -> None:
         self._session = Session(self._service, self.socket, *self._manner, self._headers)
         self._headers = {}
-        self.socket.tell_dropped = self._session.dropped
+        self.socket._tell_dropped = self._session.dropped
 
     def message(self, data: Any) -> Awaitable[None] | None:
         assert self._session is not None
@@ -116,7 +116,7 @@ class Application:
         await send({"type": "websocket.accept", "subprotocol": chosen})
         socket = asgi.socket(scope, send)
         session = Session(self._service, socket, *manner, headers)
-        socket.tell_dropped = session.dropped
+        socket._tell_dropped = session.dropped
         try:
             while (event := await receive())["type"] == "websocket.receive":
                 data = event.get("text")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from hubbub.arguments import shown, whole
 from hubbub.brokers import History
@@ -57,12 +57,12 @@ class Namespace:
     """Subscribers that come back get what they missed. Needs history."""
     allow_recovery: bool = False
     """The same for those who ask for it."""
-    force_recovery_mode: str = "stream"
+    force_recovery_mode: Literal["stream", "cache"] = "stream"
     """"stream": all that was missed. "cache": the latest publication alone."""
     auto_cache_recover: bool = False
     """In mode "cache", everybody who subscribes gets the latest, not only who asks. Needs force_recovery."""
 
-    allowed_delta_types: Sequence[str] = ()
+    allowed_delta_types: Sequence[Literal["fossil"]] = ()
     """("fossil",): subscribers who ask for it get patches instead of whole documents. Needs history."""
     delta_publish: bool = False
     """What is published may be sent as a patch, without `delta=True` in each call."""
@@ -97,7 +97,7 @@ class Namespace:
     channel_regex: str = ""
     """What is behind the namespace has to have this in it; begin with ^ and end with $ to mean all of it. "": names are
     ASCII."""
-    publication_data_format: str = ""
+    publication_data_format: Literal["", "json", "json_object", "binary"] = ""
     """What clients publish: "" anything but nothing at all, "json", "json_object", or "binary", which is anything."""
 
     _regex: re.Pattern[str] | None = field(default=None, init=False, repr=False, compare=False)

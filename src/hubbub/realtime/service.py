@@ -78,7 +78,7 @@ class Service:
         limits = limits or Limits()
         self.log: PeerLog = PeerLog(limits.max_log_rate)
         self.hub: Hub = Hub(overflow="drop-rest", limits=limits, broker="")
-        self.hub.spans = first.traits.processes
+        self.hub._spans = first.traits.processes
         self.handlers: Handlers = Handlers()
         self.counts: Counts = Counts()
         self.channels: Channels = Channels(

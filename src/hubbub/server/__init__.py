@@ -4,14 +4,14 @@
 calls its Handler. `sweep.py` keeps time for all. `asgi` builds on `Connection`, `Context` and `Socket`.
 """
 
+from hubbub.hub import Cause, Closed, Link, Socket
 from hubbub.server.connection import Connection
 from hubbub.server.context import Context, ServerStatistics
 from hubbub.server.handler import Handler
 from hubbub.server.inbox import Inbox
 from hubbub.server.phase import Phase
-from hubbub.server.run import event_loop, run
+from hubbub.server.run import Loop, event_loop, run
 from hubbub.server.server import DEFAULT_PORT, Server, serve
-from hubbub.server.socket import Cause, Closed, Link, Socket
 
 __all__ = [
     "DEFAULT_PORT",
@@ -22,6 +22,7 @@ __all__ = [
     "Handler",
     "Inbox",
     "Link",
+    "Loop",
     "Phase",
     "Server",
     "ServerStatistics",

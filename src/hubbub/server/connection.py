@@ -18,13 +18,12 @@ from termios import TIOCOUTQ
 from typing import Any, cast
 
 from hubbub.errors import HandshakeError, PeerError, PolicyViolation
-from hubbub.hub import AnyOutlet, outlet_for
+from hubbub.hub import AnyOutlet, Cause, Closed, Socket, outlet_for
 from hubbub.lock import lock
 from hubbub.server.context import Context
 from hubbub.server.deadlines import Due
 from hubbub.server.intake import Intake
 from hubbub.server.phase import Phase
-from hubbub.server.socket import Cause, Closed, Socket
 from hubbub.wire import (
     Close,
     HandshakeReader,
@@ -97,9 +96,9 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def dropped(self, count: int) -> None:
         """So many messages to this socket were dropped."""
-        if self.socket.tell_dropped is not None:
-            self.socket.tell_dropped(count)
-        self.socket.outlet.go_on()
+        if self.socket._tell_dropped is not None:
+            self.socket._tell_dropped(count)
+        self.socket._outlet.go_on()
 
     def drained(self) -> None:
         """The kernel has taken everything, after `outlet.tell_when_drained` said that it had not."""
@@ -130,7 +129,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
             self.socket.subprotocol = subprotocol
         self.outlet.start(None if agreed is None else agreed.server_window_bits, answer)
         if context.hub is not None:
-            context.hub.adopt(self.outlet)
+            context.hub._adopt(self.outlet)
         if limits.ping_interval < limits.handshake_timeout:  # else it is looked at before that anyway
             context.sweep.at(self, self._since + limits.ping_interval)
 
@@ -181,7 +180,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
     def abort(self, closed: Closed) -> None:
         """Cut the connection."""
         if hasattr(self, "socket"):
-            self.socket.remember()
+            self.socket._remember()
             self.outlet.finish(b"", closed)  # from here on nobody else ends it
         self.because(closed)
         self._shut_down()
@@ -223,7 +222,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         if self.phase in (Phase.OPEN, Phase.DECIDING, Phase.HANDSHAKE):
             closed = Closed(Cause.RESET, 1006, "the peer closed without a close frame")
             if hasattr(self, "socket"):
-                self.socket.remember()
+                self.socket._remember()
                 self.outlet.finish(b"", closed)
             self.because(closed)
         if not hasattr(self, "outlet") or not self.outlet.clogged or not self.transport.can_write_eof():
@@ -255,7 +254,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         self.phase = LOST
         self._kept = b""
         if reached:
-            self.socket.remember()
+            self.socket._remember()
             self.outlet.detach()  # before anything else: the loop closes the descriptor next
         self.context.sweep.remove(self)
         self.context.release(self)
@@ -326,10 +325,10 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
     # The end
 
     def answered(self) -> bool:
-        if not self.socket.owed:
+        if not self.socket._owed:
             return False
         with lock:
-            self.socket.owed -= 1
+            self.socket._owed -= 1
         return True
 
     def peer_closed(self, event: Close) -> None:
@@ -337,7 +336,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def _finish(self, phase: Phase, last: bytes, closed: Closed) -> None:
         """End it, unless somebody has, in which case the close frame went before."""
-        self.socket.remember()
+        self.socket._remember()
         first = self.outlet.finish(last, closed)
         self.because(closed)
         self._enter(phase)
@@ -414,7 +413,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         """The end begins, in one way or another."""
         self.phase = phase
         if hasattr(self, "socket"):
-            self.socket.remember()
+            self.socket._remember()
             if self.reason is not None:
                 self.ending(self.reason)
         self._since = self.context.sweep.now

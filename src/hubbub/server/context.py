@@ -72,7 +72,7 @@ class Context:
         self.compression = compression
         self.loop = loop
         self.round: Round = round_of(loop)
-        self.counters: Counters = hub.counters if hub is not None else Counters()
+        self.counters: Counters = hub._counters if hub is not None else Counters()
         self.log: PeerLog = PeerLog(limits.max_log_rate)
         self.sweep: Sweep = Sweep(_tick(limits), loop.time)
         self.view: memoryview = memoryview(bytearray(READ_SIZE))

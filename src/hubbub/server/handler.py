@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from hubbub.hub import Hub
-from hubbub.server.socket import Closed, Socket
+from hubbub.hub import Closed, Hub, Socket
 from hubbub.wire import Frame, Request
 
 if TYPE_CHECKING:

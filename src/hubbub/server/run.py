@@ -10,7 +10,7 @@ import ssl as tls
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from hubbub import native
 from hubbub.arguments import shown, whole
@@ -24,12 +24,13 @@ from hubbub.server.settings import hosts_of
 from hubbub.server.workers import run_workers
 from hubbub.wire import Deflate
 
-__all__ = ["event_loop", "run"]
+__all__ = ["Loop", "event_loop", "run"]
 
+Loop: TypeAlias = Literal["auto", "uvloop", "asyncio"]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def event_loop(name: str = "auto") -> Callable[[], asyncio.AbstractEventLoop]:
+def event_loop(name: Loop = "auto") -> Callable[[], asyncio.AbstractEventLoop]:
     """What makes the event loop: "uvloop", "asyncio", or "auto" for uvloop where it is installed.
 
     Raises: Misuse: another name, or uvloop where it is not installed.
@@ -61,7 +62,7 @@ def run(
     reuse_port: bool = False,
     limits: Limits | None = None,
     compression: Deflate | None = None,
-    loop: str = "auto",
+    loop: Loop = "auto",
     started: Callable[[Server], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then stop in good order and return; a second signal exits at once.
@@ -89,7 +90,7 @@ def run(
         settings |= {"port": port, "uds": uds, "uds_mode": uds_mode, "sockets": sockets, "reuse_port": reuse_port}
         with on_stderr():
             return _run_one(serve(handler, **settings), factory, started, _at_once)
-    if hub is not None and not hub.spans:
+    if hub is not None and not hub._spans:
         raise Misuse(
             "without a broker a hub's channels live in one process: use workers=1,"
             ' or Hub(broker="local:"), which joins the processes of this machine'

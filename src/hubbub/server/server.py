@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hubbub.arguments import instance, whole
 from hubbub.errors import Misuse
-from hubbub.hub import Hub
+from hubbub.hub import Cause, Closed, Hub
 from hubbub.limits import Limits
 from hubbub.logs import logger
 from hubbub.server.context import Context, ServerStatistics
@@ -23,7 +23,6 @@ from hubbub.server.listener import Listener, bind_tcp, bind_unix, reactor_for
 from hubbub.server.phase import Phase
 from hubbub.server.session import Session
 from hubbub.server.settings import factory_of, hosts_of, path_of, sockets_of, tls_of
-from hubbub.server.socket import Cause, Closed
 from hubbub.supervision import supervise
 from hubbub.wire import Deflate
 
@@ -212,7 +211,7 @@ class Server:
     async def _say_goodbye(self) -> None:
         for count, connection in enumerate(list(self._context.connections), 1):
             if connection.phase is Phase.OPEN:
-                connection.socket.end(Closed(Cause.SHUTDOWN, 1001, "the server stops"))
+                connection.socket._end(Closed(Cause.SHUTDOWN, 1001, "the server stops"))
             elif connection.phase in (Phase.HANDSHAKE, Phase.DECIDING):
                 connection.refuse(503, "shutdown")
             if count % AT_ONCE == 0:

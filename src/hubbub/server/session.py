@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from typing import Any
 
 from hubbub.errors import Misuse, Reject
+from hubbub.hub import Cause, Closed
 from hubbub.server.connection import Connection
 from hubbub.server.context import Context
 from hubbub.server.handler import Handler
 from hubbub.server.inbox import Inbox
 from hubbub.server.phase import Phase
-from hubbub.server.socket import Cause, Closed
 from hubbub.wire import Request
 
 __all__ = ["Session"]
@@ -113,7 +113,7 @@ class Session(Connection):
             self._returned("message", result)
 
     def dropped(self, count: int) -> None:
-        if self.socket.tell_dropped is not None:  # at once, whatever a callback is waiting for
+        if self.socket._tell_dropped is not None:  # at once, whatever a callback is waiting for
             super().dropped(count)
         else:
             self._dispatch("dropped", count)
@@ -142,7 +142,7 @@ class Session(Connection):
             return method() if callback == "opened" else method(argument)
         finally:
             if callback == "dropped":
-                self.socket.outlet.go_on()
+                self.socket._outlet.go_on()
 
     def _returned(self, callback: str, result: Any) -> None:
         try:
@@ -157,7 +157,7 @@ class Session(Connection):
             self._tell(callback, error)
         finally:  # whatever becomes of the log
             if callback != "closed":
-                self.socket.end(Closed(Cause.HANDLER_ERROR, 1011, "internal error"))
+                self.socket._end(Closed(Cause.HANDLER_ERROR, 1011, "internal error"))
 
     def _tell(self, callback: str, error: BaseException) -> None:
         self.context.let_out(error)
@@ -194,7 +194,7 @@ class Session(Connection):
             if not self._cancelled_by(error):
                 return self._raised(callback, error)
             self._cancelled = True
-            self.socket.end(Closed(Cause.HANDLER_ERROR, 1011, "cancelled"))
+            self.socket._end(Closed(Cause.HANDLER_ERROR, 1011, "cancelled"))
 
     def _cancelled_by(self, error: BaseException) -> bool:
         """Whether our task was cancelled: by the server that stops, or by the handler itself."""

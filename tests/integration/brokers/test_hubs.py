@@ -79,7 +79,7 @@ async def member(hub: hubbub.Hub, channel: Any = "room") -> AsyncIterator[tuple[
 
 
 def subscribed(hub: hubbub.Hub) -> bool:
-    reach: Any = hub.reach
+    reach: Any = hub._reach
     stay = reach.node._stay
     return stay is not None and stay.lines.up and not stay.lines._joining and not reach.node._wishes.changed
 
@@ -207,7 +207,7 @@ async def test_a_process_that_serves_nobody_publishes_from_a_thread(make: Make) 
         async with member(other) as (second, _):  # and moves to the event loop when somebody comes
             await asyncio.to_thread(other.broadcast, "room", "from anywhere")
             assert await client.read() == await second.read() == "from anywhere"
-            reach: Any = other.reach
+            reach: Any = other._reach
             await until(lambda: reach.node._home is not None and reach.node._home.thread is None)
 
 
@@ -284,7 +284,7 @@ async def test_what_waits_for_too_long_is_given_up_and_told() -> None:
         hub.broadcast("room", "too late")
     waiting = asyncio.get_running_loop().run_in_executor(None, lambda: hub.broadcast("room", "patient", timeout=5))
     await asyncio.sleep(0.1)
-    reach: Any = hub.reach
+    reach: Any = hub._reach
     reach.node._home.call(away.come)
     await waiting
     await until(lambda: [new.body for new in away.appended] == [b"tpatient"])
@@ -317,7 +317,7 @@ async def test_what_finds_no_room_waits_in_order_and_is_told_when_it_is_too_much
     missed: list[tuple[Any, int | None]] = []
     hub = hubbub.Hub(broker=MemoryBroker(), missed=lambda channel, count: missed.append((channel, count)))
     async with member(hub) as (client, _):
-        reach: Any = hub.reach
+        reach: Any = hub._reach
         room, hand_out = False, reach._hand_out
 
         def without_room(*arguments: Any) -> None:
@@ -343,7 +343,7 @@ import asyncio, hubbub
 hub = hubbub.Hub(broker="memory:")
 loop = asyncio.new_event_loop()
 async def main():
-    hub.reach.node.settle(asyncio.get_running_loop())
+    hub._reach.node.settle(asyncio.get_running_loop())
     await asyncio.sleep(0.05)
 loop.run_until_complete(main())
 """
@@ -358,7 +358,7 @@ async def test_a_last_message_that_is_under_way_is_not_taken_for_lost(monkeypatc
     missed: list[tuple[Any, int | None]] = []
     hub = hubbub.Hub(broker=MemoryBroker(), missed=lambda channel, count: missed.append((channel, count)))
     async with member(hub) as (client, _):
-        node: Any = hub.reach.node if hub.reach else None
+        node: Any = hub._reach.node if hub._reach else None
         kept: list[Any] = []
         monkeypatch.setattr(node._stay, "publications", lambda *told: kept.append(told))
         await hub.publish("room", "under way")

@@ -301,7 +301,7 @@ def test_a_loop_that_is_collected_waits_for_no_hub() -> None:
     hub, loop = Hub(), asyncio.new_event_loop()
 
     async def adopt() -> None:
-        hub.adopt(PairSocket().outlet)
+        hub._adopt(PairSocket().outlet)
 
     loop.run_until_complete(adopt())
     user, collected = PairSocket.open.pop(), weakref.ref(loop)

@@ -8,7 +8,7 @@ from threading import get_ident
 from typing import Any, NamedTuple, Protocol
 
 from hubbub.arguments import whole
-from hubbub.hub import AnyOutlet
+from hubbub.hub.outlet import AnyOutlet
 from hubbub.lock import lock
 from hubbub.wire import Frame, close, frame, ping
 
@@ -59,15 +59,15 @@ class Link(Protocol):
 class Socket:
     """One client. `write`, `ping` and `close` may be called from any thread; none of them raises for a closed one."""
 
-    __slots__ = ("__weakref__", "_left", "_link", "outlet", "owed", "subprotocol", "tell_dropped")
+    __slots__ = ("__weakref__", "_left", "_link", "_outlet", "_owed", "_tell_dropped", "subprotocol")
 
     def __init__(self, link: Link, outlet: AnyOutlet) -> None:
         self._link = link
-        self.outlet: AnyOutlet = outlet
+        self._outlet: AnyOutlet = outlet
         self.subprotocol: str | None = None
         """The subprotocol that the handshake chose."""
-        self.owed: int = 0  # pongs that the peer may send unasked-for otherwise, as answers to our pings
-        self.tell_dropped: Callable[[int], object] | None = None  # called where there is no handler for it
+        self._owed: int = 0  # pongs that the peer may send unasked-for otherwise, as answers to our pings
+        self._tell_dropped: Callable[[int], object] | None = None  # called where there is no handler for it
         self._left: tuple[Hashable, ...] = ()
 
     def __repr__(self) -> str:
@@ -79,7 +79,7 @@ class Socket:
         Returns: False if the socket is closed, or its overflow policy drops the message.
         Raises: TypeError: data of any other type.
         """
-        outlet = self.outlet
+        outlet = self._outlet
         if outlet.form is None and (type(data) is bytes or type(data) is str):
             return outlet.send(data)
         return outlet.write(frame(data))
@@ -87,8 +87,8 @@ class Socket:
     def ping(self) -> bool:
         """Send a ping. Returns False if the socket is closed."""
         with lock:  # before it leaves, for the answer may come at once
-            self.owed += 1
-        return self.outlet.control(PING)
+            self._owed += 1
+        return self._outlet.control(PING)
 
     def close(self, code: int = 1000, reason: str = "") -> bool:
         """Send a close frame after everything sent before, and end the connection when the peer answers it.
@@ -100,34 +100,34 @@ class Socket:
         Returns: False if the socket is closed already.
         Raises: Misuse: a code or reason that may not be sent.
         """
-        return self.end(Closed(Cause.SERVER, whole("a close code", code, 0), reason))
+        return self._end(Closed(Cause.SERVER, whole("a close code", code, 0), reason))
 
-    def end(self, closed: Closed) -> bool:
+    def _end(self, closed: Closed) -> bool:
         """`close`, for another cause than the program's wish."""
-        self.remember()
-        if not self.outlet.finish(close(closed.code, closed.text), closed):
+        self._remember()
+        if not self._outlet.finish(close(closed.code, closed.text), closed):
             return False
-        if get_ident() == self.outlet.thread:
+        if get_ident() == self._outlet.thread:
             self._link.closing(closed)
         else:
-            self.outlet.call_owner(self._link.closing, closed)
+            self._outlet.call_owner(self._link.closing, closed)
         return True
 
-    def remember(self) -> None:
+    def _remember(self) -> None:
         """It is about to leave every channel: keep which."""
         if not self._left:
-            for hub in self.outlet.hubs:
-                self._left += tuple(hub.channels_of(self))
+            for hub in self._outlet.hubs:
+                self._left += tuple(hub._channels_of(self._outlet))
 
     @property
     def buffered(self) -> int:
         """Bytes written that the kernel has not taken yet."""
-        return self.outlet.buffered
+        return self._outlet.buffered
 
     @property
     def is_open(self) -> bool:
         """Whether `write` would accept a message."""
-        return self.outlet.open
+        return self._outlet.open
 
     @property
     def left(self) -> tuple[Hashable, ...]:
