@@ -494,7 +494,7 @@ async def test_the_api_is_mounted_in_an_application(tmp_path: Path) -> None:
 async def test_workers_end_when_their_parent_was_killed(tmp_path: Path) -> None:
     async with standalone(tmp_path, "--workers", "2") as server:
         server.process.kill()
-        await server.process.wait()
+        await server.process.wait()  # until none of them holds the pipe of its output
         await server.http.aclose()
         server.http = httpx.AsyncClient(base_url=server.where, timeout=2, trust_env=False)
         async with asyncio.timeout(15):

@@ -75,8 +75,8 @@ def connect_as(user: int, path: Path, attempt: str) -> str:
 @pytest.mark.parametrize("target", ["chat:Chat", "fastapi_chat:app"])
 async def test_a_proxy_of_another_user_connects_as_the_deployment_page_says(target: str, folder: Path) -> None:
     page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
-    (line,) = re.findall(r"^ExecStart=\S+/hubbub (.+)$", page, re.MULTILINE)
-    (proxied,) = set(re.findall(r"http://unix:([^;]+);", page))
+    (line,) = re.findall(r"`hubbub (serve [^`]*--uds [^`]+)`", page)
+    (proxied,) = set(re.findall(r"server unix:([^;]+);", page))
     assert proxied in line
     path = folder / Path(proxied).name
     command = [argument.replace(proxied, str(path)).replace("chat:Chat", target) for argument in shlex.split(line)]

@@ -78,7 +78,7 @@ bool open_connection(actor *actor, slot *slot) {
     slot->ours = ends[0];
     slot->theirs = ends[1];
     slot->counts = hb_counts_new();
-    enum hb_policy policy = chance(actor, 2) ? HB_DISCONNECT : chance(actor, 4);
+    enum hb_policy policy = chance(actor, 2) ? HB_DISCONNECT : chance(actor, 5);
     slot->peer.lossless = policy == HB_DISCONNECT;
     hb_bounds bounds = {.backlog = chance(actor, 2) ? 4096 : 1 << 20, .total_backlog = 64 << 20};
     bounds.stall_ms = slot->temper == FAST || slot->temper == SLOW ? 4000 : 300;

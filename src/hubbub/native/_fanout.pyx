@@ -36,7 +36,7 @@ cdef object waiting = put_off
 cdef double FOR_EVER = 1e9  # seconds that no socket lives
 cdef double PATIENCE = 0.1  # seconds between two looks for signals by a thread that waits for room
 
-cdef tuple POLICIES = ("disconnect", "drop-oldest", "drop-newest", "latest", "drop-rest")
+cdef tuple POLICIES = ("disconnect", "drop-oldest", "drop-newest", "drop-rest", "latest")
 cdef tuple CAUSES = (None, "overflow", "budget", "closed", "error")
 cdef tuple CUTS = (None, "overflow", "budget", "stalled", "error")
 

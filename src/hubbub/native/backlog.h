@@ -11,7 +11,7 @@
 #include "counts.h"
 #include "frame.h"
 
-enum hb_policy { HB_DISCONNECT, HB_DROP_OLDEST, HB_DROP_NEWEST, HB_LATEST, HB_DROP_REST };
+enum hb_policy { HB_DISCONNECT, HB_DROP_OLDEST, HB_DROP_NEWEST, HB_DROP_REST, HB_LATEST };
 
 // What a frame belongs to: a channel's number, or one of these.
 #define HB_DIRECT ((uint64_t)0)    // written to the socket itself

@@ -61,6 +61,8 @@ class Plan:
     """The file with the published client for it."""
     shared: str = ""
     """A folder for what processes tell each other; "": there is one process."""
+    parent: int = field(default_factory=os.getpid)
+    """The server's first process: its workers end with it, even with one that is gone before they have begun."""
 
 
 def uvicorn_settings(plan: Plan) -> dict[str, Any]:
@@ -165,7 +167,7 @@ def _lifespan(
         ]
         tasks.append(asyncio.create_task(_join(rt)))
         if plan.shared:
-            tasks.append(asyncio.create_task(_end_with(os.getppid())))
+            tasks.append(asyncio.create_task(_end_with(plan.parent)))
         try:
             yield
         finally:
