@@ -168,6 +168,8 @@ async def test_django_has_one_login_for_views_websockets_and_sessions(tmp_path: 
             assert line, "it has ended"
         port = int(line.decode().partition("http://127.0.0.1:")[2].split()[0].rstrip("/"))
         await shopping(port)
+        server.terminate()
+        await server.communicate()
 
 
 async def shopping(port: int) -> None:

@@ -104,7 +104,8 @@ async def container(folder: Path, broker: str) -> AsyncIterator[tuple[asyncio.su
         port: int = free.getsockname()[1]
     _, *words = [word.replace("8000", str(port)).replace("0.0.0.0", "127.0.0.1") for word in instruction("CMD")]
     environment = {"HUBBUB_BROKER": broker, "CHAT_SECRET": "x" * 32}
-    async with running([sys.executable, "-m", "hubbub", *words], cwd=folder, env=environment) as process:
+    command, nowhere = [sys.executable, "-m", "hubbub", *words], asyncio.subprocess.DEVNULL
+    async with running(command, cwd=folder, env=environment, stdout=nowhere) as process:
         await until(lambda: answers(port), 20)
         yield process, port
 
@@ -117,7 +118,8 @@ def answers(port: int) -> bool:
 async def healthy(port: int) -> bool:
     """What the image's own check says."""
     _, *check = [word.replace("8000", str(port)) for word in instruction("HEALTHCHECK")]
-    async with running([sys.executable, *check], stderr=asyncio.subprocess.DEVNULL) as process:
+    nowhere = asyncio.subprocess.DEVNULL
+    async with running([sys.executable, *check], stdout=nowhere, stderr=nowhere) as process:
         return await asyncio.wait_for(process.wait(), 10) == 0
 
 

@@ -52,7 +52,8 @@ async def node(folder: Path, *, main: str, **files: str) -> AsyncIterator[Any]:
             return json.loads(line)
 
         yield process, said
-        process.stdin.close()
+        process.kill()
+        await process.communicate()
 
 
 async def test_a_page_comes_back_and_gets_what_it_missed(tmp_path: Path) -> None:
