@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hubbub.errors import HubbubError
 from hubbub.realtime import subscribing
+from hubbub.realtime.meanwhile import Act
 from hubbub.realtime.permissions import Asker, options_for
 from hubbub.realtime.protocol import Disconnect, Disconnects, Fault, Unsubscribes, push, raw
 from hubbub.realtime.protocol.commands import SubscribeRequest
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from hubbub.realtime.service import Service
     from hubbub.realtime.session import Session
 
-__all__ = ["answer"]
+__all__ = ["answer", "do", "sent_away"]
+
+DISCONNECT = "rt.disconnect"
 
 
 def answer(service: Service, question: str, content: Any) -> Any:
@@ -38,21 +40,25 @@ def answer(service: Service, question: str, content: Any) -> Any:
         if (channel := service.channels.find(content)) is not None and channel.top is not None:
             channel.stand(channel.top)
         return None
-    acts: dict[str, Callable[..., None]] = {
-        "rt.subscribe": partial(_subscribe, service),
-        "rt.unsubscribe": _unsubscribe,
-        "rt.disconnect": _disconnect,
-        "rt.refresh": _refresh,
-    }
-    if (what := acts.get(question)) is not None:
+    if question in _ACTS:
         how = json.loads(content)
-        for session in _sessions_of(service, how.pop("user"), how.pop("client")):
-            what(session, **how)
+        act = Act(question, how.pop("user"), how.pop("client"), how)
+        service.meanwhile.note(act)
+        for session in list(service.users.get(act.user, ())):
+            if act.concerns(act.user, session.id):
+                do(service, act, session)
     return None
 
 
-def _sessions_of(service: Service, user: str, client: str) -> list[Session]:
-    return [session for session in service.users.get(user, ()) if client in ("", session.id)]
+def do(service: Service, act: Act, session: Session) -> None:
+    """To one session."""
+    _ACTS[act.what](service, session, **act.how)
+
+
+def sent_away(session: Session, acts: Iterable[Act]) -> Disconnect | None:
+    """What disconnects it, if one of these does."""
+    kicks = (act.how for act in acts if act.what == DISCONNECT and session.id not in act.how["whitelist"])
+    return next((Disconnect(code=how["code"], reason=how["reason"]) for how in kicks), None)
 
 
 def _about(service: Service) -> dict[str, Any]:
@@ -63,19 +69,20 @@ def _about(service: Service) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _unsubscribe(session: Session, channel: str) -> None:
-    if channel in ("", session.coming):
-        session.unwanted = Unsubscribes.SERVER
+def _unsubscribe(_: Service, session: Session, channel: str) -> None:
+    for coming in session.coming:
+        if channel in ("", coming.channel):
+            coming.unwanted = Unsubscribes.SERVER
     for name in list(session.subs) if not channel else [channel]:
         session.leave(name, Unsubscribes.SERVER)
 
 
-def _disconnect(session: Session, whitelist: list[str], code: int, reason: str) -> None:
+def _disconnect(_: Service, session: Session, whitelist: list[str], code: int, reason: str) -> None:
     if session.id not in whitelist:
         session.end(Disconnect(code=code, reason=reason))
 
 
-def _refresh(session: Session, expired: bool, expire_at: float | None, info: str) -> None:
+def _refresh(_: Service, session: Session, expired: bool, expire_at: float | None, info: str) -> None:
     if expired:
         return session.end(Disconnects.EXPIRED)
     session.expires_at = expire_at
@@ -101,10 +108,13 @@ def _subscribe(
     options = options_for(place, Asker(session.user, True, service.insecure), request, grant)
     wish = subscribing.Wish(session, service, place, options, grant, request, expire_at, server_side=True)
 
+    coming = subscribing.Coming(session, channel)
+
     async def subscribe() -> None:
         try:
-            await wish.prepare(service)
-            if channel in session.subs or not session.socket.is_open:
+            with coming:
+                await wish.prepare(service)
+            if channel in session.subs or coming.unwanted is not None or not session.socket.is_open:
                 return
             result = wish.enter(service)
             session.say(
@@ -124,3 +134,11 @@ def _subscribe(
             wish.release(service)
 
     service.channels.begin(subscribe)
+
+
+_ACTS: dict[str, Callable[..., None]] = {
+    "rt.subscribe": _subscribe,
+    "rt.unsubscribe": _unsubscribe,
+    DISCONNECT: _disconnect,
+    "rt.refresh": _refresh,
+}

@@ -27,6 +27,7 @@ __all__ = [
     "info_of",
     "name_of",
     "publication_of",
+    "sessions_of",
 ]
 
 Info = tuple[str, str, bytes, bytes]
@@ -87,6 +88,11 @@ def channel_of(name: bytes) -> str | None:
 def beside(channel: str) -> bytes:
     """What the broker knows by what goes beside them."""
     return b"j:" + channel.encode("utf-8", "surrogatepass")
+
+
+def sessions_of(user: str) -> bytes:
+    """What presence knows a user's sessions by, where these are counted."""
+    return b"u:" + user.encode("utf-8", "surrogatepass")
 
 
 def info_of(info: Info) -> ClientInfo:

@@ -41,7 +41,8 @@ class Bounds:
     max_publications: int = 300
     """Of one history reply, and of one recovery: with more missing it fails."""
     max_sessions_per_user: int = 0
-    """Of one node; 0: no limit. At the limit: disconnect 3504. Anonymous sessions do not count."""
+    """On all nodes; on each, while there is no link to the broker. 0: no limit. At the limit: disconnect 3504.
+    Anonymous sessions do not count."""
     max_presence: int = 10_000
     """Clients in one presence reply."""
 

@@ -35,10 +35,12 @@ from hubbub.realtime.channels import Channels
 from hubbub.realtime.forms import Forms
 from hubbub.realtime.groups import Groups
 from hubbub.realtime.handlers import Handlers
+from hubbub.realtime.meanwhile import Meanwhile
 from hubbub.realtime.namespaces import Names, Namespace, Namespaces, Place
 from hubbub.realtime.present import Present
 from hubbub.realtime.protocol import Errors, Fault, Publication, Unsubscribes, push
 from hubbub.realtime.protocol.replies import HistoryResult
+from hubbub.realtime.seats import Seats
 from hubbub.realtime.session import Session
 from hubbub.realtime.statistics import Counts
 from hubbub.realtime.tokens import Tokens
@@ -91,6 +93,10 @@ class Service:
         self.present: Present = Present(self.node)
         self.groups: Groups = Groups(self.node, self.tell_beside, self.channels.tell)
         self.channels.groups = self.groups
+        self.seats: Seats = Seats(
+            self.node, self.bounds.max_sessions_per_user, lambda user: len(self.users.get(user, ()))
+        )
+        self.meanwhile: Meanwhile = Meanwhile(self.bounds.connect_timeout + 1)
         self.sessions: dict[str, Session] = {}
         self.users: dict[str, set[Session]] = {}
         tick = min(1.0, self.bounds.pong_timeout / 8, self.bounds.connect_timeout / 8)
@@ -123,22 +129,20 @@ class Service:
             if not self._linked:
                 await asyncio.sleep(0.005)
 
-    def is_full(self, user: str) -> bool:
-        most = self.bounds.max_sessions_per_user
-        return bool(most and user) and len(self.users.get(user, ())) >= most
-
     def admit(self, session: Session) -> None:
         self.sessions[session.id] = session
         self.users.setdefault(session.user, set()).add(session)
 
-    def forget(self, session: Session) -> None:
+    def forget(self, session: Session) -> bool:
+        """It is over. Returns whether it was connected."""
         self.sweep.remove(session)
-        self.sessions.pop(session.id, None)
+        self.seats.leave(session.user, session.id)
         mine = self.users.get(session.user)
         if mine is not None:
             mine.discard(session)
             if not mine:
                 del self.users[session.user]
+        return self.sessions.pop(session.id, None) is not None
 
     def enter(self, session: Session, subscription: Subscription) -> None:
         """A session is subscribed from here on."""

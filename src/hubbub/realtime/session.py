@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from hubbub.brokers import Published
 from hubbub.errors import BrokerUnavailable, Overloaded
-from hubbub.realtime import publications, refreshing, subscribing
+from hubbub.realtime import acts, publications, refreshing, subscribing
 from hubbub.realtime.bodies import Sent, body_of, name_of
 from hubbub.realtime.channel import Subscription
 from hubbub.realtime.client import Client
@@ -67,7 +67,6 @@ class Session(Client):
         "due",
         "granted",
         "subs",
-        "unwanted",
     )
 
     def __init__(
@@ -85,10 +84,8 @@ class Session(Client):
         self.subs: dict[str, Subscription] = {}
         self.granted: frozenset[str] | None = None
         """What its token subscribed it to. None: it had none, or the program has decided."""
-        self.coming: str = ""
-        """The channel that it is about to be subscribed to, or was last."""
-        self.unwanted: Unsubscribe | None = None
-        """Why it is to leave that at once."""
+        self.coming: tuple[subscribing.Coming, ...] = ()
+        """What it is about to be subscribed to."""
         self.due: int = 0
         service.begin(self)
 
@@ -208,40 +205,51 @@ class Session(Client):
 
     async def _connect(self, id: int, request: c.ConnectRequest) -> None:
         service = self._service
-        renewable = bool(request.token) and service.tokens is not None
-        who = await subscribing.who(self, service, request)
-        self.become(who.user, who.info, who.meta, who.expires_at)
-        self.be_called(str(uuid.uuid4()))
-        await service.linked()
-        wanted = await subscribing.server_side(self, service, who, request.subs)
+        with service.meanwhile as mark:
+            who = await subscribing.who(self, service, request)
+            self.become(who.user, who.info, who.meta, who.expires_at)
+            self.be_called(str(uuid.uuid4()))
+            await service.linked()
+            await service.seats.take(self.user, self.id)
+            wanted = await subscribing.server_side(self, service, who, request.subs)
+            meanwhile = service.meanwhile.since(mark, self.user, self.id)
         try:
             if not self._conversation.hears or not self.socket.is_open:
                 self._conversation.end()  # what is behind it in its frame is not heard
                 return
-            if service.is_full(self.user):
-                raise Fault(Disconnects.CONNECTION_LIMIT)
+            if (kicked := acts.sent_away(self, meanwhile)) is not None:
+                raise Fault(kicked)
             results = {wish.channel.name: wish.enter(service) for wish in wanted}
             self._conversation.accepted()
             service.admit(self)
-            self.say(
-                reply(id, r.ConnectResult(
-                    client=self.id, version=service.version, expires=renewable and bool(self.ttl), data=raw(who.data),
-                    ttl=self.ttl if renewable else 0,
-                    subs=results, ping=max(int(service.bounds.ping), 1) if self._pings else 0, pong=self._pings,
-                ))
-            )  # fmt: skip
-            self.flush()
-            self._schedule_ping(service.sweep.now, random.uniform(0.5, 1.0))  # noqa: S311
+            self._say_connected(id, who, results, bool(request.token) and service.tokens is not None)
             for wish in wanted:
                 wish.commit(service)
+            for act in meanwhile:
+                acts.do(service, act, self)
         finally:
             for wish in wanted:
                 wish.release(service)
 
+    def _say_connected(
+        self, id: int, who: subscribing.Who, subs: dict[str, r.SubscribeResult], renewable: bool
+    ) -> None:  # fmt: skip
+        """`renewable`: the client can bring another token, and is told when that is due."""
+        service = self._service
+        ttl = self.ttl if renewable else 0
+        self.say(
+            reply(id, r.ConnectResult(
+                client=self.id, version=service.version, expires=bool(ttl), ttl=ttl, data=raw(who.data), subs=subs,
+                ping=max(int(service.bounds.ping), 1) if self._pings else 0, pong=self._pings,
+            ))
+        )  # fmt: skip
+        self.flush()
+        self._schedule_ping(service.sweep.now, random.uniform(0.5, 1.0))  # noqa: S311
+
     async def _subscribe(self, id: int, request: c.SubscribeRequest) -> None:
         service = self._service
-        self._expect(request.channel)
-        wish = await subscribing.wished(self, service, request)
+        with subscribing.Coming(self, request.channel) as coming:
+            wish = await subscribing.wished(self, service, request)
         try:
             if request.channel in self.subs:
                 raise Fault(Errors.ALREADY_SUBSCRIBED)
@@ -253,13 +261,10 @@ class Session(Client):
             self.say(reply(id, result))
             self.flush()
             wish.commit(service)
-            if self.unwanted is not None:
-                self.leave(request.channel, self.unwanted)
+            if coming.unwanted is not None:
+                self.leave(request.channel, coming.unwanted)
         finally:
             wish.release(service)
-
-    def _expect(self, channel: str) -> None:
-        self.coming, self.unwanted = channel, None
 
     async def _unsubscribe(self, id: int, request: c.UnsubscribeRequest) -> r.UnsubscribeResult:
         self.leave(request.channel)
@@ -410,9 +415,9 @@ class Session(Client):
         self._conversation.end()
         for name in list(self.subs):
             self.leave(name, lost=True)
-        self._service.forget(self)
+        was_connected = self._service.forget(self)
         handler = self._service.handlers.disconnect
-        if handler is None or not self.id:
+        if handler is None or not was_connected:
             return None
         result = handler(self)
         return result if inspect.isawaitable(result) else None

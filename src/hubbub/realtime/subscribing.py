@@ -17,7 +17,7 @@ from hubbub.realtime.filters import filter_for
 from hubbub.realtime.handlers import Accepted, Connected
 from hubbub.realtime.namespaces import Place
 from hubbub.realtime.permissions import Options, Way, options_for, subscribing
-from hubbub.realtime.protocol import JSON, Disconnects, Errors, Fault, Publication, raw
+from hubbub.realtime.protocol import JSON, Disconnects, Errors, Fault, Publication, Unsubscribe, raw
 from hubbub.realtime.protocol.commands import ConnectRequest, SubscribeRequest
 from hubbub.realtime.protocol.replies import SubscribeResult
 from hubbub.realtime.publications import judge, recovered
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hubbub.realtime.service import Service
     from hubbub.realtime.session import Session
 
-__all__ = ["Who", "Wish", "server_side", "ttl_of", "who", "wished"]
+__all__ = ["Coming", "Who", "Wish", "server_side", "ttl_of", "who", "wished"]
 
 
 class Who(NamedTuple):
@@ -104,6 +104,23 @@ def _of_program(said: Connected) -> Who:
 
 def _grant(accepted: Accepted) -> Grant:
     return Grant(info=encoded_json(accepted.info), data=encoded_json(accepted.data), override=accepted.override)
+
+
+class Coming:
+    """A subscription that is under way, from here to the end of a `with`."""
+
+    def __init__(self, session: Session, channel: str) -> None:
+        self._session = session
+        self.channel: str = channel
+        self.unwanted: Unsubscribe | None = None
+        """Why it is to end at once."""
+        session.coming += (self,)
+
+    def __enter__(self) -> Coming:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.coming = tuple(coming for coming in self._session.coming if coming is not self)
 
 
 class Wish:

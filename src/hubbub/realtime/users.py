@@ -20,7 +20,7 @@ ANSWERED = 5.0  # seconds for all nodes to answer
 
 
 class Users:
-    """A part of Realtime."""
+    """A part of Realtime. What it does to users reaches those of their clients that are about to connect, too."""
 
     _service: Service
 
@@ -62,7 +62,7 @@ class Users:
         self, user: str, *, client: str = "", session: str = "", whitelist: Sequence[str] = (),
         code: int = Disconnects.FORCE_DISCONNECT.code, reason: str = Disconnects.FORCE_DISCONNECT.reason,
     ) -> None:  # fmt: skip
-        """End a user's connections, but for the clients in `whitelist`.
+        """End a user's connections, those that are about to come about included, but for the clients in `whitelist`.
 
         Args:
             client: the only one, by its id; "": all of the user's.

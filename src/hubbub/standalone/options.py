@@ -105,7 +105,7 @@ OPTIONS: dict[str, Option] = {
         Number(), 0, "Commands of one connection in a second; 0: any number. Those of two seconds may come at once."
     ),
     "client.channel_limit": Option(Number(1), 128, "Channels of one connection."),
-    "client.user_connection_limit": Option(Number(), 0, "Connections of one user to one process; 0: any number."),
+    "client.user_connection_limit": Option(Number(), 0, "Connections of one user; 0: any number."),
     "client.connection_limit": Option(Number(), 0, "Connections of one process; 0: hubbub's own limit."),
     "client.queue_max_size": Option(Number(1024), 1024 * 1024, "Bytes that may wait for one slow client."),
     "client.history_max_publication_limit": Option(Number(1), 300, "Publications of one answer to a client."),

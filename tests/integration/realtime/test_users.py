@@ -31,6 +31,26 @@ def enter(rt: Realtime) -> None:
         return Connected(user=user, channels=dict.fromkeys(channels, Accepted()))
 
 
+class Door:
+    """Whoever connects to this node waits in front of it, until it is opened."""
+
+    def __init__(self, rt: Realtime) -> None:
+        self.knocked = asyncio.Event()
+        self.open = asyncio.Event()
+        self.gone: list[str] = []
+
+        @rt.on_connect
+        async def connect(client: Client, data: bytes) -> Connected:
+            user, *channels = json.loads(data).split()
+            self.knocked.set()
+            await self.open.wait()
+            return Connected(user=user, channels=dict.fromkeys(channels, Accepted()))
+
+        @rt.on_disconnect
+        def disconnect(client: Client) -> None:
+            self.gone.append(client.user)
+
+
 class Pair:
     """Two nodes. `one` and `two` are sessions of `eve`, one on each; `other` of `adam`, on the second."""
 
@@ -102,6 +122,72 @@ async def test_disconnecting(pair: Pair) -> None:
     assert (await pair.one.ended(), pair.one.reason) == (4321, "go")
     assert "unsubscribe" in await pair.other.ask(unsubscribe={"channel": "one"})
     await pair.nodes[0].disconnect("nobody")
+
+
+async def test_disconnecting_who_is_about_to_connect(pair: Pair, bare: Place) -> None:
+    """Their connect is under way on a node, and it is the other one that is told."""
+    door = Door(pair.nodes[1])
+    eve, adam, spared = [await bare.peer().open() for _ in range(3)]
+    for peer, user in (eve, "eve"), (adam, "adam"), (spared, "carl"):
+        await peer.send({"id": 1, "connect": {"data": user}})
+    await door.knocked.wait()
+    await pair.nodes[0].disconnect("eve", code=4321, reason="go")
+    await pair.nodes[0].disconnect("carl", client="another")
+    door.open.set()
+    assert (await eve.ended(), eve.reason, eve.heard) == (4321, "go", [])
+    for peer in adam, spared:
+        await peer.until(lambda: peer.heard)  # noqa: B023
+        assert "connect" in peer.heard[0]
+    assert door.gone == ["eve"], "the other one, for this one never was connected"
+    await pair.nodes[0].disconnect("adam")
+    assert await adam.ended() == 3503
+    await bare.peer().connect(data="eve")  # who comes later is not concerned
+
+
+async def test_what_else_is_done_to_who_is_about_to_connect(pair: Pair, bare: Place) -> None:
+    door = Door(pair.nodes[1])
+    peer = await bare.peer().open()
+    await peer.send({"id": 1, "connect": {"data": "eve one plain:two"}})
+    await door.knocked.wait()
+    await pair.nodes[0].subscribe("eve", "plain:three")
+    await pair.nodes[0].subscribe("eve", "plain:four")
+    await pair.nodes[0].unsubscribe("eve", "one")
+    await pair.nodes[0].unsubscribe("eve", "plain:four")
+    door.open.set()
+    await peer.until(lambda: "subscribe" in kinds(peer))
+    assert peer.heard[0]["connect"]["subs"].keys() == {"one", "plain:two"}
+    await pair.nodes[0].publish("one", 1)
+    for channel in "plain:four", "plain:two", "plain:three":
+        await pair.nodes[0].publish(channel, 1)
+    await peer.until(lambda: len(peer.got) == 2)
+    assert peer.got.keys() == {"plain:two", "plain:three"}
+    told = {"channel": "one", "unsubscribe": {"code": 2000, "reason": "server unsubscribe"}}
+    assert told in peer.pushes
+
+
+async def test_so_many_sessions_of_a_user_on_all_nodes(pair: Pair, bare: Place) -> None:
+    for node in pair.nodes:
+        node._service.seats._most = 3
+    pair.one.kill()
+    pair.two.kill()
+    peers = [await bare.peer(url).open() for url in (pair.one.url, pair.two.url) * 3]
+    for peer in peers:
+        await peer.send({"id": 1, "connect": {"data": "dora"}})
+    ended = [peer for peer in peers if (await first_word(peer)) == 3504]
+    assert len(ended) == 3, "all came at once: as many are in as may be"
+    await next(peer for peer in peers if peer not in ended).close()
+    while await first_word(await bare.peer(pair.one.url).open(), connect="dora") == 3504:
+        await asyncio.sleep(0.01)  # what the other node says takes a moment
+    assert await first_word(await bare.peer(pair.two.url).open(), connect="dora") == 3504
+    assert await first_word(await bare.peer(pair.two.url).open(), connect="emil") == 0
+
+
+async def first_word(peer: Peer, connect: str = "") -> int:
+    """0: it is connected; or the code with which it is sent away."""
+    if connect:
+        await peer.send({"id": 1, "connect": {"data": connect}})
+    await peer.until(lambda: peer.heard or peer.code)
+    return peer.code
 
 
 async def test_unsubscribing(pair: Pair) -> None:
@@ -276,6 +362,27 @@ async def test_what_is_lost_is_told(place: Place) -> None:
     assert "subscribe" in await peer.subscribe("one")
     await rt.publish("one", 1)
     await peer.until(lambda: peer.bodies("one") == [1])
+
+
+async def test_unsubscribing_who_the_server_is_about_to_subscribe(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = asyncio.Event()
+    for node in pair.nodes:
+        ready = node._service.channels.ready
+
+        async def late(channel: Any, positioned: bool, ready: Any = ready) -> None:
+            await go.wait()
+            await ready(channel, positioned)
+
+        monkeypatch.setattr(node._service.channels, "ready", late)
+    first, second = pair.nodes
+    await first.subscribe("eve", "one")
+    await second.unsubscribe("eve", "one")
+    await first.subscribe("eve", "two")
+    go.set()
+    for peer in pair.one, pair.two:
+        await peer.until(lambda: "subscribe" in kinds(peer))  # noqa: B023
+    assert (await first.publish("one", 1)).sessions == 0
+    assert {push["channel"] for peer in (pair.one, pair.two) for push in peer.pushes} == {"two"}
 
 
 @pytest.mark.parametrize("channel", ["one", ""])
