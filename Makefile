@@ -35,10 +35,13 @@ ifeq ($(TESTS),tests)
 	fi
 endif
 
-check: $(VENV)/dev.stamp ## ruff, mypy --strict, pyright, and whether these find what programs do wrong
+check: $(VENV)/dev.stamp ## ruff, mypy --strict (as on Windows and macOS, too), pyright, and what they find in programs
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@for system in win32 darwin; do \
+		$(BIN)/mypy --platform $$system --no-warn-unreachable --cache-dir .mypy_cache/$$system || exit 1; \
+	done
 	@$(BIN)/pyright
 	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/pyright --ignoreexternal --verifytypes hubbub > $(VENV)/types.log || (tail -n 40 $(VENV)/types.log; exit 1)
 	@tail -n 3 $(VENV)/types.log

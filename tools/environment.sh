@@ -39,5 +39,5 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 project=$1
 shift
 "$venv/bin/python" -m pip install -q "$@" -e "$project"
-echo "frames and fan-out: $("$venv/bin/python" -c 'from hubbub import native; print(native.describe())')"
+echo "the core is $("$venv/bin/python" -c 'from hubbub import native; print(native.describe())')"
 command -v cc >/dev/null || echo "no C compiler here: everything works, only slower, but the benchmarks do not build"

@@ -16,6 +16,7 @@ Nothing is logged, and nobody's callback called, with the lock in hand: a loggin
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable
 from threading import RLock
@@ -74,5 +75,5 @@ def carry_out() -> None:
         logger.error("a change that had been put off failed", exc_info=failure)
 
 
-# A child begins with the lock free, and with nothing half changed.
-os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+if sys.platform != "win32":  # a child begins with the lock free, and with nothing half changed
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

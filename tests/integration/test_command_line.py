@@ -216,7 +216,7 @@ def test_the_choice_of_the_twin_is_shown() -> None:
 def test_doctor_speaks_json_too() -> None:
     findings = json.loads(run("doctor", "--json").stdout)
     names = {finding["name"] for finding in findings}
-    assert {"hubbub", "Python", "event loop", "frames and fan-out", "connections"} <= names
+    assert {"hubbub", "Python", "event loop", "frames", "fan-out", "sockets", "connections"} <= names
 
 
 @pytest.mark.parametrize("target", ["chat:Chat", "fastapi_chat:app"])

@@ -20,9 +20,11 @@ FILES = sorted(SOURCE.rglob("*.py"))
 MODULES = ["hubbub", *(m.name for m in pkgutil.walk_packages(hubbub.__path__, "hubbub.") if "__main__" not in m.name)]
 
 # What each part of the package may import of it, beside its own folder.
-COMMON = {"arguments", "errors", "limits", "lock", "logs", "native", "rounds", "supervision"}
+COMMON = {"arguments", "errors", "extras", "limits", "lock", "logs", "native", "rounds", "supervision", "system"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "extras": set(),
+    "system": {"errors"},
     "arguments": {"errors"},
     "limits": {"arguments", "errors"},
     "lock": {"logs"},
@@ -31,17 +33,17 @@ ALLOWED: dict[str, set[str]] = {
     "rounds": set(),
     "supervision": {"logs"},
     "wire": {"arguments", "errors", "native"},
-    "brokers": {"arguments", "errors", "limits", "logs", "supervision"},
+    "brokers": {"arguments", "errors", "limits", "logs", "supervision", "system"},
     "testing": {"brokers", "errors"},
     "node": {"arguments", "brokers", "errors", "limits", "lock", "logs", "rounds", "supervision"},
     "hub": COMMON | {"wire", "brokers", "node"},
     "server": COMMON | {"wire", "hub"},
     "asgi": COMMON | {"wire", "hub", "server"},
     "realtime": COMMON | {"asgi", "brokers", "hub", "node", "server", "wire"},
-    "api": {"arguments", "brokers", "errors", "logs", "realtime"},
+    "api": {"arguments", "brokers", "errors", "extras", "logs", "realtime"},
     "standalone": COMMON | {"api", "asgi", "brokers", "hub", "realtime"},
-    "load": {"errors", "logs", "wire"},
-    "demo": {"", "asgi", "supervision"},
+    "load": {"errors", "extras", "logs", "system", "wire"},
+    "demo": {"", "asgi", "extras", "supervision"},
     "cli": COMMON | {"", "asgi", "brokers", "demo", "hub", "load", "realtime", "server", "standalone"},
     "__main__": {"errors", "cli"},
     "": {"api", "asgi", "brokers", "errors", "hub", "limits", "node", "realtime", "server", "wire"},

@@ -5,7 +5,10 @@ and `methods.py` does it. `counts.py` and `metrics.py` are what Prometheus is to
 at its paths.
 """
 
-from hubbub.api.application import api_app
-from hubbub.api.endpoint import Api
+from hubbub.extras import brought_by
+
+with brought_by("standalone", "hubbub.api"):
+    from hubbub.api.application import api_app
+    from hubbub.api.endpoint import Api
 
 __all__ = ["Api", "api_app"]

@@ -25,10 +25,11 @@ from hubbub.brokers.contract import (
     Published,
     Traits,
 )
-from hubbub.brokers.places import is_own, place_of
+from hubbub.brokers.places import INSTEAD, is_own, place_of
 from hubbub.brokers.urls import options_of
 from hubbub.errors import BrokerUnavailable, HubbubError
 from hubbub.logs import PeerLog, logger
+from hubbub.system import needs_unix
 
 __all__ = ["LocalBroker"]
 
@@ -273,6 +274,7 @@ class _Link(asyncio.Protocol):
 
 def _start_relay(path: Path, arguments: tuple[str, ...]) -> None:
     """Beside this process and not below it, so that it outlives it. If another one was quicker, it ends at once."""
+    needs_unix("a relay", INSTEAD)
     if not Path(sys.executable or "-").name.startswith("python"):
         raise HubbubError(
             f"this program ({sys.executable}) is not Python's own, and cannot start a relay:"

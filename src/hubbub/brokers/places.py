@@ -7,13 +7,16 @@ import os
 import socket
 import stat
 import struct
+import sys
 import tempfile
 from pathlib import Path
 
 from hubbub.errors import Misuse
+from hubbub.system import needs_unix
 
-__all__ = ["folder", "is_own", "place_beside", "place_of"]
+__all__ = ["INSTEAD", "folder", "is_own", "place_beside", "place_of"]
 
+INSTEAD = "memory: is for one process, redis:// and nats:// join several"
 LONGEST = 106  # bytes of a socket's path: the kernel takes 107, and one is added while it is made
 
 
@@ -22,6 +25,7 @@ def folder() -> Path:
 
     Raises: Misuse: somebody else's stands there, or others may enter it.
     """
+    needs_unix("local: and sqlite:", INSTEAD)
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     place = Path(runtime, "hubbub") if runtime else Path(tempfile.gettempdir(), f"hubbub-{os.getuid()}")
     try:
@@ -39,6 +43,7 @@ def folder() -> Path:
 
 def place_of(name: str) -> Path:
     """The path of a relay's socket: an absolute one as it is; else a name within the user's own folder."""
+    needs_unix("local: and sqlite:", INSTEAD)
     if name.startswith("/"):
         path = Path(name)
         if not path.parent.is_dir():
@@ -60,7 +65,7 @@ def place_beside(path: str) -> Path:
 
 def is_own(connection: socket.socket) -> bool:
     """Whether the process at the other end is the user's own, or root's."""
-    if not hasattr(socket, "SO_PEERCRED"):
+    if sys.platform == "win32" or not hasattr(socket, "SO_PEERCRED"):
         return True  # there the folder's mode has to do
     size = struct.calcsize("3i")
     _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))

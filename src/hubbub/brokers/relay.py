@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
 import os
 import signal
 import socket
@@ -27,6 +26,7 @@ from hubbub.brokers.contract import Outgoing, Publication, Published
 from hubbub.brokers.memory import Engine, MemoryBroker
 from hubbub.brokers.places import is_own, place_beside, place_of
 from hubbub.logs import logger, on_stderr
+from hubbub.system import AF_UNIX, lock_file
 
 __all__ = ["Relay", "main", "serve"]
 
@@ -237,24 +237,20 @@ class Link(asyncio.Protocol):
 
 def lock(path: Path, waits: bool = False) -> int | None:
     """The lock of that socket, as a descriptor that is to stay open; None: another relay has it, and it `waits` not."""
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if not waits:
-            os.close(descriptor)
-            return None
+    file = path.with_name(f"{path.name}.lock")
+    descriptor = lock_file(file)
+    if descriptor is None and waits:
         logger.warning("another relay serves %s: waiting until it ends, to take over", path)
         _say_ready()
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        descriptor = lock_file(file, waits=True)
     return descriptor
 
 
 def _say_ready() -> None:
     """Tell the service manager, if that wants to know (systemd's Type=notify)."""
     where = os.environ.pop("NOTIFY_SOCKET", "")
-    if where:
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+    if where and AF_UNIX is not None:
+        with suppress(OSError), socket.socket(AF_UNIX, socket.SOCK_DGRAM) as out:
             out.sendto(b"READY=1", f"\0{where[1:]}" if where.startswith("@") else where)
 
 

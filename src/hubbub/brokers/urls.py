@@ -12,13 +12,14 @@ from urllib.parse import parse_qsl, urlsplit
 from hubbub.arguments import shown
 from hubbub.brokers.contract import Broker
 from hubbub.errors import Misuse
+from hubbub.system import needs_unix
 
 __all__ = ["broker_for", "context_of", "options_of", "redacted"]
 
 KINDS = {  # by scheme: the class, and the extra that brings what it needs
     "memory": ("hubbub.brokers.memory:MemoryBroker", ""),
-    "sqlite": ("hubbub.brokers.sqlite:SqliteBroker", ""),
-    "local": ("hubbub.brokers.local:LocalBroker", ""),
+    "sqlite": ("hubbub.brokers.sqlite:SqliteBroker", "local"),
+    "local": ("hubbub.brokers.local:LocalBroker", "local"),
     "redis": ("hubbub.brokers.redis:RedisBroker", "redis"),
     "rediss": ("hubbub.brokers.redis:RedisBroker", "redis"),
     "unix": ("hubbub.brokers.redis:RedisBroker", "redis"),
@@ -42,6 +43,8 @@ def broker_for(given: str | Broker) -> Broker:
             f"no broker has the URL {redacted(given)!r}: it is memory:, local:, sqlite:PATH, redis://HOST,"
             " rediss://HOST, unix:///PATH of Redis, or nats://HOST"
         )
+    if scheme == "unix":
+        needs_unix("unix:", "redis://HOST reaches the same server by TCP")
     place, extra = KINDS[scheme]
     module, _, name = place.partition(":")
     try:

@@ -27,7 +27,8 @@ def serve_application(settings: dict[str, Any], host: str, port: int, path: str 
         where = f"unix:{path}"
     for number in (signal.SIGTERM, signal.SIGINT):  # at the end uvicorn raises the one that it got
         signal.signal(number, _end)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as it may be inherited, it tells of no worker's end
+    if sys.platform != "win32":
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as it may be inherited, it tells of no worker's end
     try:
         if settings["workers"] == 1:
             server = _Server(uvicorn.Config(**settings), where)

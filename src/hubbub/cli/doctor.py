@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
-import resource
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -21,9 +21,14 @@ from hubbub.cli.broker import examine
 from hubbub.hub import cores
 from hubbub.hub.statistics import fanout
 from hubbub.server import event_loop
+from hubbub.system import descriptors
 
 __all__ = ["Finding", "doctor", "findings"]
 
+COMPILE = (
+    "broadcasts cost several times as much, on one core: install a C compiler and Python's headers (Debian: gcc"
+    " python3-dev), then hubbub once more, with pip install --force-reinstall --no-cache-dir --no-deps hubbub"
+)
 ENOUGH_DESCRIPTORS = 65_536  # each connection takes one; what NATS allows by default
 UNWRAPPED = 1000  # columns: a finding is one line where there is no terminal
 ENOUGH_BACKLOG = 4096  # what the listener asks for
@@ -42,7 +47,7 @@ def findings() -> Iterator[Finding]:
     yield Finding("hubbub", __version__)
     yield Finding("Python", f"{platform.python_implementation()} {platform.python_version()}")
     yield _event_loop()
-    yield _native()
+    yield from _native()
     yield _writers()
     for package, what in (
         ("uvicorn", "serving ASGI applications"),
@@ -91,19 +96,15 @@ def _event_loop() -> Finding:
     return Finding("event loop", f"uvloop {metadata.version('uvloop')}")
 
 
-def _native() -> Finding:
+def _native() -> Iterator[Finding]:
     try:
-        shown = native.describe()
+        parts = native.parts()
     except Misuse as error:
-        return Finding("frames and fan-out", "refused", str(error))
-    if native.active() or os.environ.get("HUBBUB_NATIVE") == "0":
-        return Finding("frames and fan-out", shown)
-    return Finding(
-        "frames and fan-out",
-        shown,
-        "broadcasts cost several times as much, on one core: install a C compiler and Python's headers (Debian: gcc"
-        " python3-dev), then hubbub once more, with pip install --force-reinstall --no-cache-dir --no-deps hubbub",
-    )
+        yield Finding("compiled core", "refused", str(error))
+        return
+    wanting = not native.active() and os.environ.get("HUBBUB_NATIVE") != "0" and sys.platform != "win32"
+    for part, shown in parts.items():
+        yield Finding(part, shown, COMPILE if wanting and part == "fan-out" else "")
 
 
 def _writers() -> Finding:
@@ -120,9 +121,9 @@ def _package(name: str, what: str) -> Finding:
 
 
 def _descriptors() -> Finding:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = descriptors()
     shown = f"{_count(soft)} descriptors a process (at most {_count(hard)})"
-    if soft == resource.RLIM_INFINITY or soft >= ENOUGH_DESCRIPTORS:
+    if soft >= ENOUGH_DESCRIPTORS:
         return Finding("connections", shown)
     return Finding(
         "connections",
@@ -147,13 +148,11 @@ def _kernel() -> Iterator[Finding]:
 
 
 def _sysctl(name: str) -> str | None:
-    if sys.platform != "linux":
-        return None
     try:
         return Path("/proc/sys", name).read_text().strip()
     except OSError:
         return None
 
 
-def _count(number: int) -> str:
-    return "unlimited" if number == resource.RLIM_INFINITY else f"{number:,}"
+def _count(number: float) -> str:
+    return "unlimited" if number == math.inf else f"{number:,}"

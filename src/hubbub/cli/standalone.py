@@ -20,6 +20,7 @@ from hubbub.cli.options import load, set_up_logging, to_limits, to_mode
 from hubbub.logs import logger
 from hubbub.server import event_loop
 from hubbub.server.settings import path_of
+from hubbub.system import needs_unix
 
 if TYPE_CHECKING:
     from hubbub.realtime import Realtime
@@ -107,6 +108,8 @@ def _serve(target: str | None, chosen: Mapping[str, Any], found: Configuration, 
         raise Misuse(
             f"the sessions of {target} live in one process: --broker local:, or Realtime(broker=...), joins several"
         )
+    if workers > 1:
+        needs_unix("several workers", "one serves, and --broker redis:// or nats:// joins several machines")
     level = str(LEVELS.get(values["log.level"], values["log.level"]))
     logging_settings = set_up_logging(level)
     event_loop(chosen.get("loop", "auto"))  # or refuse

@@ -7,6 +7,7 @@ what waits.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Hashable, Sequence
 from threading import Lock
 from typing import Any
@@ -23,7 +24,8 @@ __all__ = ["publish", "publish_async"]
 
 _nodes: dict[str, Node] = {}
 _making = Lock()
-os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
+if sys.platform != "win32":
+    os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
 
 
 def publish(

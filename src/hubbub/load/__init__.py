@@ -7,9 +7,12 @@ hears from its parent when to begin and what all have sent (`link.py`, `tally.py
 `report.py` what it comes to. Of hubbub it uses `wire` alone, for it is to measure any server.
 """
 
-from hubbub.load.histogram import Histogram
-from hubbub.load.plan import Plan, Target
-from hubbub.load.report import Latency, Report
-from hubbub.load.run import View, run
+from hubbub.extras import brought_by
+
+with brought_by("serve", "the load generator"):
+    from hubbub.load.histogram import Histogram
+    from hubbub.load.plan import Plan, Target
+    from hubbub.load.report import Latency, Report
+    from hubbub.load.run import View, run
 
 __all__ = ["Histogram", "Latency", "Plan", "Report", "Target", "View", "run"]

@@ -8,6 +8,7 @@ import ipaddress
 import os
 import socket
 import ssl
+import sys
 
 from hubbub.errors import Misuse, PeerError
 from hubbub.load.plan import Plan, Target
@@ -85,7 +86,7 @@ async def _connect(family: int, address: tuple[str, int], number: int) -> socket
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if (own := source(address[0], number)) is not None:
-            if os.uname().sysname == "Linux":
+            if sys.platform == "linux":
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((own, 0))
         await asyncio.get_running_loop().sock_connect(sock, address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -31,10 +32,11 @@ class Link:
 
     def mention(self, word: Any) -> None:
         """Tell the parent, unless it does not listen: a terminal that is held must not hold up what is measured."""
-        room = select.poll()
-        room.register(self._pipe.fileno(), select.POLLOUT)
-        if room.poll(0):
-            self.tell(word)
+        if sys.platform != "win32":
+            room = select.poll()
+            room.register(self._pipe.fileno(), select.POLLOUT)
+            if room.poll(0):
+                self.tell(word)
 
     async def start(self) -> Start | None:
         """When to publish; None if it is not to."""

@@ -98,10 +98,10 @@ class Report:
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
 
 
-def report(plan: Plan, tally: Tally, *, interrupted: bool, descriptors: int | None) -> Report:
+def report(plan: Plan, tally: Tally, *, interrupted: bool, descriptors: float) -> Report:
     """The report of what all processes counted together.
 
-    Args: descriptors: how many a process may have; None for any number.
+    Args: descriptors: how many a process may have; inf for any number.
     """
     to_self = _to_self(plan, tally)
     expected = tally.expected - (0 if to_self else tally.own_expected)
@@ -165,7 +165,7 @@ def _shown(plan: Plan) -> dict[str, Any]:
     return shown
 
 
-def _warnings(plan: Plan, tally: Tally, behind: Latency, interrupted: bool, descriptors: int | None) -> list[str]:
+def _warnings(plan: Plan, tally: Tally, behind: Latency, interrupted: bool, descriptors: float) -> list[str]:
     found: list[str] = []
     busiest = max(tally.busy, default=0.0)
     more = "try --processes" if plan.processes == 1 else "try more processes"
@@ -204,12 +204,12 @@ def _warnings(plan: Plan, tally: Tally, behind: Latency, interrupted: bool, desc
     return found
 
 
-def _scarcities(plan: Plan, tally: Tally, descriptors: int | None) -> list[str]:
+def _scarcities(plan: Plan, tally: Tally, descriptors: float) -> list[str]:
     """What this machine has too little of."""
     found: list[str] = []
     wanted = -(-plan.connections // plan.processes) + RESERVE
-    if descriptors is not None and wanted > descriptors:
-        processes = -(-plan.connections // max(descriptors - RESERVE, 1))
+    if wanted > descriptors:
+        processes = -(-plan.connections // max(int(descriptors) - RESERVE, 1))
         found.append(
             f"A process here may have {descriptors:,} descriptors, and {wanted:,} were needed: raise the hard limit "
             f"(`ulimit -Hn {wanted}`, or LimitNOFILE), or take --processes {processes}."

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from types import FrameType
 from typing import Any
 
@@ -19,7 +19,8 @@ from hubbub.load.dial import tls_context
 from hubbub.load.plan import Plan, Share
 from hubbub.load.report import Report, report
 from hubbub.load.tally import Progress, Published, Ready, Start, Stop, Tally, Totals
-from hubbub.load.worker import more_descriptors, work
+from hubbub.load.worker import work
+from hubbub.system import allow_descriptors, needs_unix
 
 __all__ = ["View", "run"]
 
@@ -48,8 +49,9 @@ def run(plan: Plan, watch: Callable[[View], None]) -> Report:
 
     Raises:
         KeyboardInterrupt: a second signal; the processes are killed.
-        Misuse: a file of certificates that is none.
+        Misuse: a file of certificates that is none; on Windows, whose pipes an event loop cannot watch.
     """
+    needs_unix("the load generator", "run it on another machine, against this one")
     tls_context(plan)  # what is wrong with it is better said once, and before
     crew = Crew(plan)
     with _signals(crew.on_signal):
@@ -61,7 +63,7 @@ def run(plan: Plan, watch: Callable[[View], None]) -> Report:
         finally:
             crew.dismiss()
     tally = reduce(_merged, (hand.tally for hand in crew.hands), Tally())
-    return report(plan, tally, interrupted=crew.stopping, descriptors=more_descriptors())
+    return report(plan, tally, interrupted=crew.stopping, descriptors=allow_descriptors())
 
 
 @dataclass(slots=True)
@@ -70,7 +72,7 @@ class Hand:
 
     share: Share
     process: Any  # multiprocessing's, which differs with the way of starting
-    pipe: Connection
+    pipe: Any  # the same
     progress: Progress = field(default_factory=Progress)
     ready: bool = False
     published: dict[int, int] | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import resource
 import ssl
 import time
 from collections import Counter
@@ -18,8 +17,9 @@ from hubbub.load.link import Link
 from hubbub.load.plan import Share
 from hubbub.load.rooms import Rooms
 from hubbub.load.tally import Progress, Published, Ready, Tally
+from hubbub.system import allow_descriptors
 
-__all__ = ["Worker", "more_descriptors", "work"]
+__all__ = ["Worker", "work"]
 
 OPENING = 256  # connections under way at once: more would wait in the server's accept queue, and overflow it
 BURST = 256  # messages sent at once, and then
@@ -30,23 +30,13 @@ CLOSING = 1.0  # seconds for the closing handshakes
 TURN = 0.02  # seconds between two looks at whether something has come to its end
 
 
-def more_descriptors() -> int | None:
-    """Raise the limit of descriptors as far as the system lets us. Returns it; None if there is none."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 1 << 20 if hard == resource.RLIM_INFINITY else hard
-    with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
-
-
 def work(share: Share, pipe: Connection) -> None:
     """Run a share in this process.
 
     On asyncio's own loop: it reads once from each connection and then looks at the time. uvloop reads on for as long as
     there is more, seconds if the server is fast, and neither the schedule nor the end can be kept.
     """
-    more_descriptors()
+    allow_descriptors()
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(_work(share, pipe))
 

@@ -16,9 +16,13 @@ from types import ModuleType
 
 from hubbub.errors import Misuse
 
-__all__ = ["active", "choose", "compiled", "describe"]
+__all__ = ["active", "choose", "compiled", "describe", "parts"]
 
-MODULES = ("_codec", "_fanout", "_reactor") if sys.platform == "linux" else ("_codec",)  # the others are made of epoll
+PARTS = {"_codec": "frames", "_fanout": "fan-out", "_reactor": "sockets"}
+ELSEWHERE = () if sys.platform == "win32" else ("_codec",)  # nothing for Windows; the others are made of Linux's epoll
+COMPILED = "compiled"
+LINUX_ALONE = "pure Python: it is compiled on Linux alone"
+MODULES = tuple(PARTS) if sys.platform == "linux" else ELSEWHERE
 
 
 def choose(environment: Mapping[str, str], built: bool) -> bool:
@@ -60,15 +64,26 @@ def compiled(name: str) -> ModuleType | None:
 
 def describe() -> str:
     """One phrase for the log and for `hubbub doctor`. Raises: Misuse: see `choose`."""
-    if active():
-        return "compiled"
-    return f"pure Python: {_missing() or 'HUBBUB_NATIVE=0 says so'}"
+    if not active():
+        return f"pure Python: {_missing() or 'HUBBUB_NATIVE=0 says so'}"
+    pure = [part for part, what in parts().items() if what != COMPILED]
+    return f"compiled, but for {' and '.join(pure)}" if pure else COMPILED
+
+
+def parts() -> dict[str, str]:
+    """The same for each part by itself, of which not every system has all. Raises: Misuse: see `choose`."""
+    if not active():
+        return dict.fromkeys(PARTS.values(), describe())
+    here = {module: COMPILED if module in MODULES else LINUX_ALONE for module in PARTS}
+    return {PARTS[module]: what for module, what in here.items()}
 
 
 @cache
 def _missing() -> str:
     """Why there is no compiled part; empty if it is there and complete."""
     importlib.import_module("hubbub.wire")  # which the compiled modules look into: it has to begin before they do
+    if not MODULES:
+        return "nothing is compiled for Windows"
     for name in MODULES:
         try:
             importlib.import_module(f"hubbub.native.{name}")

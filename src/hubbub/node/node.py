@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
@@ -310,5 +311,6 @@ def _at_exit() -> None:
         node.close()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)

@@ -6,17 +6,20 @@ get, and `tokens.py` what tokens say (`keys.py`: who has signed them; `claims.py
 makes of a publication what subscribers get, with patches by `fossil.py`.
 """
 
-from hubbub.brokers import History, Position
-from hubbub.realtime.bounds import Bounds
-from hubbub.realtime.client import Client
-from hubbub.realtime.handlers import Accepted, Connected, Denied
-from hubbub.realtime.namespaces import Names, Namespace
-from hubbub.realtime.protocol import ClientInfo, Disconnect, Error, Fault, Publication
-from hubbub.realtime.protocol.replies import HistoryResult
-from hubbub.realtime.publisher import Published, Publishing
-from hubbub.realtime.realtime import Realtime
-from hubbub.realtime.statistics import NodeInfo, RealtimeStatistics
-from hubbub.realtime.tokens import Tokens
+from hubbub.extras import brought_by
+
+with brought_by("realtime", "hubbub.realtime"):
+    from hubbub.brokers import History, Position
+    from hubbub.realtime.bounds import Bounds
+    from hubbub.realtime.client import Client
+    from hubbub.realtime.handlers import Accepted, Connected, Denied
+    from hubbub.realtime.namespaces import Names, Namespace
+    from hubbub.realtime.protocol import ClientInfo, Disconnect, Error, Fault, Publication
+    from hubbub.realtime.protocol.replies import HistoryResult
+    from hubbub.realtime.publisher import Published, Publishing
+    from hubbub.realtime.realtime import Realtime
+    from hubbub.realtime.statistics import NodeInfo, RealtimeStatistics
+    from hubbub.realtime.tokens import Tokens
 
 __all__ = [
     "Accepted",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import socket
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
@@ -74,7 +75,7 @@ class Service:
         self.anonymous: bool = anonymous
         self.personal: str | None = personal
         self.allowed_origins: Sequence[str] | None = allowed_origins
-        self.name: str = name or f"{os.uname().nodename}_{os.getpid()}"
+        self.name: str = name or f"{socket.gethostname()}_{os.getpid()}"
         self.version: str = version
         self.started: float = time.monotonic()
         limits = limits or Limits()

@@ -12,9 +12,7 @@ import ssl
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from fcntl import ioctl
 from logging import INFO
-from termios import TIOCOUTQ
 from typing import Any, cast
 
 from hubbub.errors import HandshakeError, PeerError, PolicyViolation
@@ -24,6 +22,7 @@ from hubbub.server.context import Context
 from hubbub.server.deadlines import Due
 from hubbub.server.intake import Intake
 from hubbub.server.phase import Phase
+from hubbub.system import unsent
 from hubbub.wire import (
     Close,
     HandshakeReader,
@@ -391,7 +390,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
     def _shut_down(self) -> None:
         """Closing alone tells the peer nothing while a child of a fork has a copy of the descriptor."""
         shared: Any = self.transport.get_extra_info("socket")
-        if shared is None:  # the compiled transport does so itself
+        if shared is None or sys.platform == "win32":  # the compiled transport does so itself; there are no forks there
             return
         with suppress(OSError, ValueError, AttributeError):  # asyncio's over TLS may have let go of everything
             # Named in full, or it would ask the kernel what kind it is. It is no copy: it lets go and does not close.
@@ -405,7 +404,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         """Bytes that the kernel keeps until the peer has them; 0 where it does not tell."""
         try:
             shared: Any = self.transport.get_extra_info("socket") or self.transport
-            return int.from_bytes(ioctl(shared.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+            return unsent(shared.fileno())
         except (OSError, ValueError, AttributeError):
             return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from hubbub.logs import PeerLog, logger
 from hubbub.rounds import Round, round_of
 from hubbub.server.sweep import Sweep
 from hubbub.supervision import supervise
+from hubbub.system import descriptors
 from hubbub.wire import Deflate
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Context", "ServerStatistics"]
 
 READ_SIZE = 64 * 1024  # bytes of one read: the only read buffer that a server has
+MOST = 1_000_000  # connections where the system has no bound
 RESERVE = 64  # descriptors kept for listeners, files and the program's own use
 
 
@@ -194,5 +195,4 @@ def _tick(limits: Limits) -> float:
 
 
 def _descriptors() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(soft, RESERVE + 16) if soft != resource.RLIM_INFINITY else 1_000_000
+    return max(int(min(descriptors()[0], MOST)), RESERVE + 16)

@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 import stat
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ from hubbub import native
 from hubbub.errors import Misuse
 from hubbub.logs import logger
 from hubbub.rounds import round_of
+from hubbub.system import AF_UNIX, needs_unix
 
 if TYPE_CHECKING:
     from hubbub.native._reactor import Acceptor, Reactor
@@ -78,9 +80,12 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.s
 
 def _tcp_socket(family: socket.AddressFamily, reuse_port: bool) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if reuse_port:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if sys.platform == "win32":  # where the other option lets a second server take the port from the first
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if family == socket.AF_INET6:
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return made
@@ -93,9 +98,10 @@ def bind_unix(path: str, mode: int) -> socket.socket:
         Misuse: the path is a file of another kind.
         OSError: somebody listens there, or it cannot be had.
     """
+    needs_unix("a Unix socket", "listen on a port")
     listening = socket.socket(socket.AF_UNIX)
     try:
-        _make_way(path)
+        _make_way(path, listening.family)
         listening.bind(path)
         os.chmod(path, mode)  # before anybody can connect
         listening.listen(BACKLOG)  # or the next one to come would take it for one that nobody listens on
@@ -108,13 +114,13 @@ def bind_unix(path: str, mode: int) -> socket.socket:
     return listening
 
 
-def _make_way(path: str) -> None:
+def _make_way(path: str, family: socket.AddressFamily) -> None:
     """Remove what a server left behind that was killed."""
     with contextlib.suppress(FileNotFoundError):
         before = os.stat(path)
         if not stat.S_ISSOCK(before.st_mode):
             raise Misuse(f"{path} exists and is not a socket: choose another path, or remove it")
-        with socket.socket(socket.AF_UNIX) as probe:
+        with socket.socket(family) as probe:
             probe.setblocking(False)  # or it would wait for a place in a full queue
             if probe.connect_ex(path) != errno.ECONNREFUSED:
                 raise OSError(errno.EADDRINUSE, "another process does")
@@ -180,7 +186,7 @@ class Listener:
         self._reactor: Reactor | None = None
         self._silent_until = 0.0  # about not being able to accept
         name: Any = listening.getsockname()
-        self._path = os.fsdecode(name) if listening.family == socket.AF_UNIX else None
+        self._path = os.fsdecode(name) if listening.family == AF_UNIX else None
         self._file = self._own_file()
         self.address: Any = self._path or name[:2]
 
@@ -254,6 +260,8 @@ class Listener:
             accepts = bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
         except OSError:
             return False
+        if sys.platform == "win32":
+            return accepts
         poll = select.poll()  # a Unix socket that was shut down says that it accepts, and that it has hung up
         poll.register(self.socket, 0)
         return accepts and not poll.poll(0)

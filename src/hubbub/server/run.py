@@ -9,7 +9,9 @@ import socket
 import ssl as tls
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from hubbub import native
@@ -22,12 +24,15 @@ from hubbub.server.handler import Handler
 from hubbub.server.server import DEFAULT_PORT, Server, serve
 from hubbub.server.settings import hosts_of
 from hubbub.server.workers import run_workers
+from hubbub.system import needs_unix
 from hubbub.wire import Deflate
 
 __all__ = ["Loop", "event_loop", "run"]
 
 Loop: TypeAlias = Literal["auto", "uvloop", "asyncio"]
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if sys.platform == "win32":
+    SIGNALS.append(signal.SIGBREAK)  # of a console that is closed
 
 
 def event_loop(name: Loop = "auto") -> Callable[[], asyncio.AbstractEventLoop]:
@@ -97,6 +102,7 @@ def run(
         )
     if uds is not None or sockets:
         raise Misuse("several workers share a TCP port: leave out uds and sockets")
+    needs_unix("several workers", "one serves, and Hub(broker=...) joins it with others, each on a port of its own")
     settings |= {"reuse_port": True}
     port = DEFAULT_PORT if port is None else port
     serve(handler, **settings, port=port)  # or refuse, before there are workers
@@ -139,17 +145,32 @@ async def _serve_until_signal(
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, _on_signal, number, stop, again)
     if parent is not None:
         loop.add_reader(parent, _on_orphaned, loop, parent, stop)
-    async with server as running:
-        for url in running.urls:
-            logger.info("listening on %s (%s, %s)", url, type(loop).__module__.partition(".")[0], native.describe())
-        if started is not None:
-            started(running)
-        await stop.wait()
-        logger.info("stopping: a second signal exits at once")
+    with _signals(loop, partial(_on_signal, stop=stop, again=again)):
+        async with server as running:
+            for url in running.urls:
+                logger.info("listening on %s (%s, %s)", url, type(loop).__module__.partition(".")[0], native.describe())
+            if started is not None:
+                started(running)
+            await stop.wait()
+            logger.info("stopping: a second signal exits at once")
+
+
+@contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, call: Callable[[int], None]) -> Generator[None]:
+    """Meanwhile a signal is a call on the loop."""
+    before: dict[int, Any] = {}
+    for number in SIGNALS:
+        try:
+            loop.add_signal_handler(number, call, number)  # until the loop is closed
+        except NotImplementedError:  # by the loops of Windows
+            before[number] = signal.signal(number, lambda came, _: loop.call_soon_threadsafe(call, came))
+    try:
+        yield
+    finally:
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
 
 
 def _on_orphaned(loop: asyncio.AbstractEventLoop, parent: int, stop: asyncio.Event) -> None:

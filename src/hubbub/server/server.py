@@ -24,6 +24,7 @@ from hubbub.server.phase import Phase
 from hubbub.server.session import Session
 from hubbub.server.settings import factory_of, hosts_of, path_of, sockets_of, tls_of
 from hubbub.supervision import supervise
+from hubbub.system import AF_UNIX, needs_unix
 from hubbub.wire import Deflate
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class serve:  # noqa: N801  it is called like a function
         self._hosts = [] if self._port is None else hosts_of(host)
         self._ssl = tls_of(ssl)
         self._reuse_port = instance("reuse_port", reuse_port, bool, "True or False") or False
+        if self._reuse_port:
+            needs_unix("reuse_port", "leave it out, and give each process a port of its own")
         limits = instance("limits", limits, Limits, "a hubbub.Limits")
         self._limits = limits or (hub.limits if hub is not None else Limits())
         self._compression = instance(
@@ -117,7 +120,7 @@ class serve:  # noqa: N801  it is called like a function
                 again = partial(bind_unix, self._uds, self._uds_mode)
                 listeners.append(Listener(again(), again, protocol, None, timeout))
             for listening in self._sockets:
-                of_tcp = None if listening.family == socket.AF_UNIX else self._ssl
+                of_tcp = None if listening.family == AF_UNIX else self._ssl
                 listeners.append(Listener(listening, None, protocol, of_tcp, timeout))
         except BaseException:
             for listener in listeners:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from hubbub.arguments import shown
 from hubbub.errors import Misuse
 from hubbub.server.handler import Handler
+from hubbub.system import AF_UNIX, needs_unix
 
 __all__ = ["factory_of", "hosts_of", "path_of", "sockets_of", "tls_of"]
 
@@ -52,6 +53,7 @@ def path_of(uds: Any) -> str | None:
     """The path of a Unix socket, if any. Raises: Misuse: no socket can have it."""
     if uds is None:
         return None
+    needs_unix("uds", "leave it out, and listen on a port")
     if not isinstance(uds, (str, os.PathLike)):
         raise Misuse(f"uds is the path of a Unix socket, not {shown(uds)}")
     path = os.fsdecode(cast("str | os.PathLike[str]", uds))
@@ -90,7 +92,7 @@ def sockets_of(sockets: Any) -> list[socket.socket]:
             raise Misuse(f"sockets is a list of bound sockets, not of {shown(one)}")
         if one.fileno() < 0:
             raise Misuse(f"a socket that is closed cannot be listened on: {one}")
-        if one.type != socket.SOCK_STREAM or one.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+        if one.type != socket.SOCK_STREAM or one.family not in (socket.AF_INET, socket.AF_INET6, AF_UNIX):
             raise Misuse(f"a server listens on stream sockets of TCP or Unix, not on {one}")
         name: Any = one.getsockname()
         if not (name[1] if isinstance(name, tuple) else name):

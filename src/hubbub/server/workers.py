@@ -1,5 +1,8 @@
 """Several processes that share a port with SO_REUSEPORT: started, watched, started again, stopped together."""
 
+# mypy: disable-error-code="attr-defined"
+# (on Windows, where `hubbub.run` refuses several workers)
+
 from __future__ import annotations
 
 import contextlib

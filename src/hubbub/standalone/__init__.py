@@ -6,11 +6,14 @@ makes a URL of its engines. `building.py` makes sessions of all that, `keyset.py
 them at their paths, beside the HTTP API, the page of `page.py`, and the metrics of all workers (`siblings.py`).
 """
 
-from hubbub.standalone.building import Parts, is_loopback, notes, parts, realtime
-from hubbub.standalone.configuration import Configuration, Mistake, configuration
-from hubbub.standalone.options import DEV
-from hubbub.standalone.page import client_file
-from hubbub.standalone.serving import Plan, application, uvicorn_settings
+from hubbub.extras import brought_by
+
+with brought_by("standalone", "the standalone server"):
+    from hubbub.standalone.building import Parts, is_loopback, notes, parts, realtime
+    from hubbub.standalone.configuration import Configuration, Mistake, configuration
+    from hubbub.standalone.options import DEV
+    from hubbub.standalone.page import client_file
+    from hubbub.standalone.serving import Plan, application, uvicorn_settings
 
 __all__ = [
     "DEV",

@@ -184,7 +184,7 @@ async def _end_with(parent: int) -> None:
     while os.getppid() == parent:  # noqa: ASYNC110 (nobody tells)
         await asyncio.sleep(1.0)
     logger.error("the parent of this worker is gone")
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
 
 
 async def _join(rt: Realtime) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -19,11 +18,13 @@ from hubbub.api import Api
 from hubbub.api.counts import Counts
 from hubbub.api.metrics import Sample, exposition, samples
 from hubbub.realtime import Realtime
+from hubbub.system import lock_file, needs_unix
 
 __all__ = ["Siblings"]
 
 TIMEOUT = 1.0  # seconds for all others to answer
 MOST = 256  # workers
+ALONE = "one serves, or several machines do with redis:// or nats://"
 
 
 class Siblings:
@@ -45,15 +46,12 @@ class Siblings:
         """Take a number, and listen."""
         if self._folder is None:
             return
+        needs_unix("several workers", ALONE)
         for number in range(MOST):
-            held = os.open(self._folder / f"{number}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(held)
-                continue
-            self._number, self._held = number, held
-            break
+            self._held = lock_file(self._folder / f"{number}.lock")
+            if self._held is not None:
+                self._number = number
+                break
         path = self._path(self._number)
         path.unlink(missing_ok=True)  # of a worker that was killed
         self._server = await asyncio.start_unix_server(self._tell, path)
@@ -83,6 +81,7 @@ class Siblings:
             writer.close()
 
     async def _ask(self, number: int) -> tuple[int, Sequence[Sample]]:
+        needs_unix("several workers", ALONE)
         try:
             async with asyncio.timeout(TIMEOUT):
                 reader, writer = await asyncio.open_unix_connection(self._path(number))

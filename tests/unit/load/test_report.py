@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections import Counter
 from typing import Any
@@ -28,7 +29,7 @@ def histogram(*values: int) -> Histogram:
     return made
 
 
-def reported(*, interrupted: bool = False, descriptors: int | None = None, plan: Any = None, **counts: Any) -> Report:
+def reported(*, interrupted: bool = False, descriptors: float = math.inf, plan: Any = None, **counts: Any) -> Report:
     """Of a sound run of two messages to each of four members, but for what is given."""
     sound = {
         "connected": 4,
