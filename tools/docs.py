@@ -47,6 +47,7 @@ REALTIME = [
     "Client",
     "Connected",
     "Accepted",
+    "Refreshed",
     "Denied",
     "Fault",
     "Published",

@@ -12,7 +12,7 @@ with brought_by("realtime", "hubbub.realtime"):
     from hubbub.brokers import History, Position
     from hubbub.realtime.bounds import Bounds
     from hubbub.realtime.client import Client
-    from hubbub.realtime.handlers import Accepted, Connected, Denied
+    from hubbub.realtime.handlers import Accepted, Connected, Denied, Refreshed
     from hubbub.realtime.namespaces import Names, Namespace
     from hubbub.realtime.protocol import ClientInfo, Disconnect, Error, Fault, Publication
     from hubbub.realtime.protocol.replies import HistoryResult
@@ -42,5 +42,6 @@ __all__ = [
     "Publishing",
     "Realtime",
     "RealtimeStatistics",
+    "Refreshed",
     "Tokens",
 ]

@@ -82,12 +82,13 @@ def _disconnect(_: Service, session: Session, whitelist: list[str], code: int, r
         session.end(Disconnect(code=code, reason=reason))
 
 
-def _refresh(_: Service, session: Session, expired: bool, expire_at: float | None, info: str) -> None:
+def _refresh(service: Service, session: Session, expired: bool, expire_at: float | None, info: str) -> None:
     if expired:
         return session.end(Disconnects.EXPIRED)
     session.expires_at = expire_at
     if info:
         session.info = info.encode()
+        service.show(session, *session.subs.values())
     session.look_again()
     session.say(push(Refresh(expires=bool(session.ttl), ttl=session.ttl)))
 

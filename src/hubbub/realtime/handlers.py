@@ -15,7 +15,7 @@ from hubbub.errors import HubbubError, Misuse
 from hubbub.realtime.data import encoded
 from hubbub.realtime.protocol import Error, Errors, Fault
 
-__all__ = ["Accepted", "Connected", "Denied", "Handlers", "Typed"]
+__all__ = ["Accepted", "Connected", "Denied", "Handlers", "Refreshed", "Typed"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,6 +75,19 @@ class Connected:
     meta: Any = b""
     expire_at: float | None = None
     channels: Mapping[str, Accepted] = field(default_factory=dict[str, Accepted])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refreshed:
+    """What a refresh handler returns for a connection or a subscription that goes on.
+
+    Args:
+        expire_at: when its time is over again, in seconds since 1970. None: never.
+        info: what others see of the client from now on: bytes in JSON, or what can be JSON; b"": what they saw before.
+    """
+
+    expire_at: float | None = None
+    info: Any = b""
 
 
 class Typed:
@@ -137,6 +150,7 @@ class Handlers:
         self.disconnect: Callable[..., Any] | None = None
         self.message: Typed | None = None
         self.refresh: Callable[..., Any] | None = None
+        self.sub_refresh: _ByPattern = _ByPattern()
         self.subscribe: _ByPattern = _ByPattern()
         self.publish: _ByPattern = _ByPattern()
         self.presence: _ByPattern = _ByPattern()

@@ -101,6 +101,23 @@ class Realtime(Publisher, Users):
         """
         return self._adding(self._service.handlers.subscribe.add, pattern, lambda handler: handler)
 
+    def on_refresh(self, handler: F) -> F:
+        """Decorate what decides whether a client stays whose time is over: `handler(client)`.
+
+        For yes it returns a Refreshed; for no it returns None, or raises Denied: then the connection ends with 3005. If
+        it fails it is asked again, for `Bounds.expired_grace`, but 5 s at least. With such a handler clients are not
+        told that they expire, and need no new tokens.
+        """
+        self._service.handlers.refresh = handler
+        return handler
+
+    def on_sub_refresh(self, pattern: str) -> Callable[[F], F]:
+        """Decorate the same for subscriptions: `handler(client, channel)`.
+
+        For no, the subscription ends with 2501; if the server made it, the connection ends with 3006.
+        """
+        return self._adding(self._service.handlers.sub_refresh.add, pattern, lambda handler: handler)
+
     def on_publish(self, pattern: str) -> Callable[[F], F]:
         """Decorate what decides what clients publish: `handler(client, channel, data)`.
 

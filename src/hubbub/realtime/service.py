@@ -41,6 +41,7 @@ from hubbub.realtime.namespaces import Names, Namespace, Namespaces, Place
 from hubbub.realtime.present import Present
 from hubbub.realtime.protocol import Errors, Fault, Publication, Unsubscribes, push
 from hubbub.realtime.protocol.replies import HistoryResult
+from hubbub.realtime.refreshing import Expiring
 from hubbub.realtime.seats import Seats
 from hubbub.realtime.session import Session
 from hubbub.realtime.statistics import Counts
@@ -94,6 +95,7 @@ class Service:
         self.present: Present = Present(self.node)
         self.groups: Groups = Groups(self.node, self.tell_beside, self.channels.tell)
         self.channels.groups = self.groups
+        self.expiring: Expiring = Expiring(self)
         self.seats: Seats = Seats(
             self.node, self.bounds.max_sessions_per_user, lambda user: len(self.users.get(user, ()))
         )
@@ -147,15 +149,20 @@ class Service:
 
     def enter(self, session: Session, subscription: Subscription) -> None:
         """A session is subscribed from here on."""
-        channel, options = subscription.channel, subscription.options
+        channel = subscription.channel
         session.subs[channel.name] = subscription
         channel.members[session] = subscription
         self.forms.join(session, subscription)
-        if options.presence:
-            self.present.put(channel.names, session.user, session.id, session.info, subscription.info)
+        self.show(session, subscription)
         self._tell_presence(session, subscription, joined=True)
         if subscription.expires_at is not None:
             session.look_again()
+
+    def show(self, session: Session, *subscriptions: Subscription) -> None:
+        """Have it in presence as it is now."""
+        for sub in subscriptions:
+            if sub.options.presence:
+                self.present.put(sub.channel.names, session.user, session.id, session.info, sub.info)
 
     def leave(self, session: Session, subscription: Subscription, lost: bool) -> None:
         """It is no more. `lost`: for the connection has ended."""

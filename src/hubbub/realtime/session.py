@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from hubbub.brokers import Published
 from hubbub.errors import BrokerUnavailable, Overloaded
-from hubbub.realtime import acts, publications, refreshing, subscribing
+from hubbub.realtime import acts, publications, subscribing
 from hubbub.realtime.bodies import Sent, body_of, name_of
 from hubbub.realtime.channel import Subscription
 from hubbub.realtime.client import Client
@@ -222,7 +222,8 @@ class Session(Client):
             results = {wish.channel.name: wish.enter(service) for wish in wanted}
             self._conversation.accepted()
             service.admit(self)
-            self._say_connected(id, who, results, bool(request.token) and service.tokens is not None)
+            renewable = bool(request.token) and service.tokens is not None and service.handlers.refresh is None
+            self._say_connected(id, who, results, renewable)
             for wish in wanted:
                 wish.commit(service)
             for act in meanwhile:
@@ -338,10 +339,10 @@ class Session(Client):
         await self.ask(handler.run, self, handler.data(_some(request.data)))
 
     async def _refresh(self, id: int, request: c.RefreshRequest) -> r.RefreshResult:
-        return refreshing.refresh(self, self._service, request)
+        return self._service.expiring.refresh(self, request)
 
     async def _sub_refresh(self, id: int, request: c.SubRefreshRequest) -> r.SubRefreshResult:
-        return refreshing.sub_refresh(self, self._service, request)
+        return self._service.expiring.sub_refresh(self, request)
 
     _COMMANDS: ClassVar[dict[type[Any], Callable[[Session, int, Any], Coroutine[Any, Any, Any]]]] = {
         c.ConnectRequest: _connect,
@@ -437,7 +438,7 @@ class Session(Client):
                 self.end(Disconnects.NO_PONG)
                 return None
             self._pinged = now if self._busy else 0.0
-        if not self._service.insecure and refreshing.expire(self, self._service, time.time()):
+        if not self._service.insecure and self._service.expiring.check(self, time.time()):
             return None
         if now >= self._since:
             if self._pings and self.write([self.dialect.ping]):
@@ -456,10 +457,8 @@ class Session(Client):
     def _next(self, now: float) -> float:
         """When something is due."""
         due = min(self._since, self._pinged + self._service.bounds.pong_timeout) if self._pinged else self._since
-        end = None if self._service.insecure else refreshing.end_of(self)
-        if end is None:
-            return due
-        return min(due, now + max(end + self._service.bounds.expired_grace - time.time(), 0.0))
+        expires = None if self._service.insecure else self._service.expiring.next(self)
+        return due if expires is None else min(due, now + max(expires - time.time(), 0.0))
 
 
 class _Answer:

@@ -308,7 +308,7 @@ async def wished(session: Session, service: Service, request: SubscribeRequest) 
             raise Misuse(f"a subscribe handler returns None or an Accepted, or raises Denied, but not {shown(said)}")
     options = options_for(place, session.asker(name), request, grant)
     wish = Wish(session, service, place, options, grant, request, expires_at, server_side=False)
-    wish.renewable = way is Way.TOKEN
+    wish.renewable = way is Way.TOKEN and service.handlers.sub_refresh.find(name) is None
     try:
         await wish.prepare(service)
     except BaseException:

@@ -25,7 +25,7 @@ class Users:
     _service: Service
 
     async def subscribe(
-        self, user: str, channel: str, *, client: str = "", session: str = "", info: bytes = b"", data: bytes = b"",
+        self, user: str, channel: str, *, client: str = "", session: str = "", info: Any = b"", data: Any = b"",
         expire_at: float | None = None, since: Position | None = None, override: Mapping[str, bool] | None = None,
     ) -> None:  # fmt: skip
         """Subscribe a user's sessions, or one client of theirs, to a channel. Those that come later are not concerned.
@@ -34,12 +34,13 @@ class Users:
             user: "" is those of nobody.
             client: the only one, by its id; "": all of the user's.
             session: the same.
-            info: what others see of them in the channel, in JSON. data: for them, in JSON.
+            info: what others see of them in the channel: bytes in JSON, or what can be JSON.
+            data: for them, in the same way.
             expire_at: when it ends, in seconds since 1970. None: never.
             since: they get what was published behind this position, too.
             override: options of the namespace that are others for them.
 
-        Raises: Fault: no such channel. BrokerUnavailable.
+        Raises: Fault: no such channel. Misuse: info or data cannot be JSON. BrokerUnavailable.
         """
         self._service.namespaces.known(channel)
         await self._tell(
@@ -78,7 +79,7 @@ class Users:
 
     async def refresh(
         self, user: str, *, client: str = "", session: str = "", expired: bool = False,
-        expire_at: float | None = None, info: bytes = b"",
+        expire_at: float | None = None, info: Any = b"",
     ) -> None:  # fmt: skip
         """Let a user's connections live until `expire_at`, in seconds since 1970, or end them as expired, with 3005.
 
@@ -86,9 +87,9 @@ class Users:
             client: the only one, by its id; "": all of the user's.
             session: the same.
             expire_at: None: they never expire.
-            info: what others see of them from now on, in JSON; b"": what they saw before.
+            info: what others see of them from now on: bytes in JSON, or what can be JSON; b"": what they saw before.
 
-        Raises: BrokerUnavailable.
+        Raises: Misuse: info cannot be JSON. BrokerUnavailable.
         """
         await self._tell(
             "rt.refresh", user=user, client=client or session, expired=expired, expire_at=expire_at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -115,8 +116,12 @@ async def test_tokens(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     cid, bob = await site.peer(token=server_side), await site.peer(token=page.tokens.make("bob", ttl=60))
     assert "subscribe" in await bob.subscribe("team:x", token=page.tokens.make("bob", ttl=60, channel="team:x"))
     ann = await site.peer(token=page.to_connect)
-    await page.run(3)
+    await page.run(4)
     assert not page.left
+    soon = await site.peer(token=page.tokens.make("dan", ttl=None, exp=time.time() + 0.1))
+    eve = await site.peer(token=page.tokens.make("eve", ttl=None, exp=time.time() + 0.1))
+    await until(lambda: eve.code == 3005)
+    assert not soon.code
     await until(lambda: (ann.code, bob.code) == (3503, 3005))
     assert not cid.code
     assert page.both.connection(page.to_connect).user == "ann"

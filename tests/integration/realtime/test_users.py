@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hubbub.brokers import Position
+from hubbub.errors import Misuse
 from hubbub.realtime import Accepted, Bounds, Client, Connected, History, Namespace, Realtime
 from support.session_client import Peer
 
@@ -214,7 +215,7 @@ async def test_subscribing(pair: Pair) -> None:
     first, second = pair.nodes
     epoch = (await first.publish("one", 1)).epoch
     await second.publish("one", 2)
-    await first.subscribe("eve", "one", info=b'{"a":1}', data=b'"hello"', since=Position(1, epoch))
+    await first.subscribe("eve", "one", info={"a": 1}, data=b'"hello"', since=Position(1, epoch))
     for peer in pair.one, pair.two:
         await peer.until(lambda: "join" in kinds(peer) and "one" in peer.got)  # noqa: B023
         assert peer.pushes[0] == {
@@ -277,6 +278,18 @@ async def test_refreshing(pair: Pair) -> None:
     await pair.nodes[1].refresh("eve", expired=True)
     assert await pair.one.ended() == 3005
     assert not pair.other.pushes
+
+
+async def test_presence_shows_what_others_see_from_now_on(pair: Pair) -> None:
+    await pair.one.subscribe("one")
+    await pair.nodes[1].refresh("eve", info={"name": "Eve"})
+    while True:  # what the other node says takes a moment
+        entry = (await pair.nodes[1].presence("one")).get(pair.one.id)
+        if entry is not None and bytes(entry.conn_info) == b'{"name":"Eve"}':
+            break
+    for what in {"info": b"{"}, {"data": object()}:
+        with pytest.raises(Misuse):
+            await pair.nodes[0].subscribe("eve", "one", **what)
 
 
 async def test_what_there_is(pair: Pair) -> None:

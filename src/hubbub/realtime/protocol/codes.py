@@ -96,9 +96,9 @@ class Disconnects:
     SERVER_ERROR = Disconnect(code=3004, reason="internal server error")
     """Never sent by hubbub."""
     EXPIRED = Disconnect(code=3005, reason="connection expired")
-    """The connection's token has expired and was not refreshed in time, or was refreshed with an expired one."""
+    """The connection has expired, and was not refreshed in time, or by an expired token; or a handler has said no."""
     SUBSCRIPTION_EXPIRED = Disconnect(code=3006, reason="subscription expired")
-    """The same of a subscription by the server; or a subscription was refreshed with an expired token."""
+    """The same of a subscription that the server made; or any was refreshed with an expired token."""
     SLOW = Disconnect(code=3008, reason="slow")
     """The client does not read, and lost something in a channel where nothing can be recovered."""
     WRITE_ERROR = Disconnect(code=3009, reason="write error")
@@ -147,7 +147,7 @@ class Unsubscribes:
     INSUFFICIENT_STATE = Unsubscribe(code=2500, reason="insufficient state")
     """Something is lost in this channel: the client recovers it."""
     EXPIRED = Unsubscribe(code=2501, reason="subscription expired")
-    """The subscription's token has expired, and was not refreshed in time."""
+    """The subscription has expired, and was not refreshed in time, or a handler has said no."""
     STATE_INVALIDATED = Unsubscribe(code=2502, reason="state invalidated")
     """Never sent by hubbub: clients drop token and position."""
 
