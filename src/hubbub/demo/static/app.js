@@ -1,215 +1,249 @@
-// The page of the demo: one WebSocket, some channels, no library. What others wrote is only ever set as text.
+// The chat: its rooms, its connection, and what the user does. What happens is noted at once, and drawn a frame later.
 
-const $ = (id) => document.getElementById(id);
-const FIRST_PAUSE = 250, LONGEST_PAUSE = 10_000; // milliseconds before connecting again
-const KEPT = 500; // messages of a channel that stay on the page
+import { Log } from "./log.js";
+import { $, complain, drawMe, drawPeople, drawRoom, drawTabs } from "./page.js";
+import { meet, sharedNames } from "./people.js";
+import { Room } from "./room.js";
+import { Lost, Session } from "./session.js";
+import { refusal, states } from "./words.js";
 
-const channels = new Map(); // name -> {members: Map, messages: [], unread}
-let current = null;
-let name = sessionStorage.getItem("name") ?? "";
-let id = null;
-let socket = null;
-let failures = 0;
+const REST = 4; // times as long as drawing took, until it is done again: so it takes a fifth of the time at the most
+const RATE_OVER = 5; // seconds that the rate of messages is the mean of
+const TELLS_TYPING = 2_500; // milliseconds
 
-// Connection
+const stored = (key, otherwise) => JSON.parse(sessionStorage.getItem(key)) ?? otherwise;
+const store = (key, value) => sessionStorage.setItem(key, JSON.stringify(value));
 
-function connect() {
-  showState("connecting");
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
-  socket.onopen = () => {
-    send({ type: "hello", name });
-    for (const channel of channels.keys()) send({ type: "join", channel });
-  };
-  socket.onmessage = ({ data }) => handlers[JSON.parse(data).type]?.(JSON.parse(data));
-  socket.onclose = () => {
-    id = null;
-    // Full jitter: after a restart of the server, the pages come back spread out instead of all at once.
-    const pause = Math.random() * Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures++);
-    showState("offline");
-    setTimeout(connect, pause);
-  };
-}
-
-function send(message) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
-}
-
-const handlers = {
-  welcome(message) {
-    id = message.id;
-    failures = 0;
-    showState("online");
-  },
-  members({ channel, members }) {
-    const known = channels.get(channel) ?? open(channel);
-    known.members = new Map(members.map((member) => [member.id, member.name]));
-    render();
-  },
-  joined({ channel, who }) {
-    channels.get(channel)?.members.set(who.id, who.name);
-    note(channel, `${who.name} joined`);
-  },
-  left({ channel, who }) {
-    channels.get(channel)?.members.delete(who.id);
-    note(channel, `${who.name} left`);
-  },
-  said({ channel, who, text, at }) {
-    add(channel, { who, text, at, mine: who.id === id });
-  },
-  counts({ online, channels, rate }) {
-    $("online").textContent = online;
-    $("channels").textContent = channels;
-    $("rate").textContent = rate;
-  },
-  error({ text }) {
-    $("error").textContent = text;
-    $("error").hidden = false;
-  },
+const chat = {
+  rooms: new Map(), // that let us in, by name
+  current: null,
+  me: "", // the server's id of us
+  state: "offline",
+  news: { online: "–", rooms: "–", largest: [] },
+  enter, show: (name) => show(chat.rooms.get(name)), leave,
 };
+let wanted = stored("current", "lobby"); // the room to show as soon as it lets us in
+let started = false;
+const log = new Log($("scroller"), $("messages"), () => chat.me);
+const session = new Session(new URL("connection/websocket", location.href.replace(/^http/, "ws")));
 
-// Channels
+// Drawing
 
-function open(channel) {
-  const opened = { members: new Map(), messages: [], unread: 0 };
-  channels.set(channel, opened);
-  remember();
-  return opened;
+let due = false, began = 0, notBefore = 0, shared = 0;
+const drawn = new MessageChannel(); // what is posted in a frame arrives when the browser has done its part of it, too
+drawn.port1.onmessage = () => (notBefore = performance.now() + (performance.now() - began) * REST);
+
+function change() {
+  if (due) return;
+  due = true;
+  const wait = notBefore - performance.now();
+  if (document.hidden) setTimeout(draw, 1000); // frames there are none then
+  else if (wait > 0) setTimeout(() => requestAnimationFrame(draw), wait);
+  else requestAnimationFrame(draw);
 }
 
-function join(channel) {
-  if (!channels.has(channel)) {
-    open(channel);
-    send({ type: "join", channel });
+function draw() {
+  due = false;
+  began = performance.now();
+  drawn.port2.postMessage("");
+  if (shared !== sharedNames()) {
+    shared = sharedNames();
+    chat.rooms.forEach((room) => (room.reset = room.peopleChanged = true));
+    drawMe(chat);
   }
-  show(channel);
+  log.draw();
+  drawTabs(chat);
+  drawRoom(chat, log);
+  if (!chat.current || chat.current.peopleChanged) drawPeople(chat);
+  if (chat.current) chat.current.peopleChanged = false;
+  const unread = [...chat.rooms.values()].reduce((sum, room) => sum + room.unread, 0);
+  if (document.title !== (unread ? `(${unread}) hubbub` : "hubbub")) document.title = unread ? `(${unread}) hubbub` : "hubbub";
 }
 
-function leave(channel) {
-  send({ type: "leave", channel });
-  channels.delete(channel);
+const heard = Array(RATE_OVER + 1).fill(0); // how many messages had come, in each of the last seconds
+
+setInterval(() => {
+  heard.shift();
+  heard.push(Room.heard);
+  $("rate").textContent = Math.round(((heard.at(-1) - heard[0]) / RATE_OVER) * 10) / 10;
+}, 1000);
+
+// Rooms
+
+function enter(name) {
+  complain("");
+  wanted = name;
+  if (chat.rooms.has(name)) return show(chat.rooms.get(name));
+  const room = new Room(name, session, chat.me, change);
+  room.read = stored("read", {})[name] ?? 0;
+  room.enter(letIn, refused);
+}
+
+function letIn(room) {
+  if (chat.rooms.has(room.name)) return;
+  chat.rooms.set(room.name, room);
+  if (room.name === wanted || !chat.current) show(room);
   remember();
-  show(current === channel ? (channels.keys().next().value ?? null) : current);
 }
 
-function show(channel) {
-  current = channel;
-  const opened = channels.get(channel);
-  if (opened) opened.unread = 0;
-  $("messages").replaceChildren(...(opened?.messages.map(toItem) ?? []));
-  scrollDown();
-  render();
-  if (opened) $("text").focus();
+function refused(room, error) {
+  complain(`\u2068${room.name}\u2069 cannot be entered. ${refusal(error)}`);
+  forget(room);
 }
 
-function note(channel, text) {
-  add(channel, { note: text });
+function leave(name) {
+  forget(chat.rooms.get(name));
+  $("text").focus();
 }
 
-function add(channel, message) {
-  const opened = channels.get(channel);
-  if (!opened) return;
-  opened.messages.push(message);
-  opened.messages.splice(0, opened.messages.length - KEPT);
-  if (channel === current) {
-    $("messages").append(toItem(message));
-    while ($("messages").children.length > KEPT) $("messages").firstChild.remove();
-    scrollDown();
-  } else if (!message.note) {
-    opened.unread++;
-  }
-  render();
+function forget(room) {
+  room.leave();
+  chat.rooms.delete(room.name);
+  if (room === chat.current) show(chat.rooms.values().next().value ?? null);
+  remember();
+  change();
+}
+
+function show(room) {
+  if (chat.current) chat.current.draft = $("text").value;
+  $("text").value = room?.draft ?? "";
+  chat.current = room;
+  if (room) room.peopleChanged = true;
+  wanted = room?.name ?? wanted;
+  showPeople(false);
+  log.show(room);
+  remember();
+  change();
 }
 
 function remember() {
-  sessionStorage.setItem("channels", JSON.stringify([...channels.keys()]));
+  store("rooms", [...chat.rooms.keys()]);
+  store("current", wanted);
+  store("read", Object.fromEntries([...chat.rooms.values()].map(({ name, read }) => [name, read])));
 }
 
-// What is seen
+addEventListener("pagehide", () => started && remember());
 
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
+// The connection
+
+session.onstate = (state, code, reason, data) => {
+  chat.state = document.body.dataset.state = state;
+  $("state").textContent = states[state];
+  $("again").hidden = state !== "offline" && state !== "over";
+  if (state === "online") greeted(data.user);
+  else if (state !== "connecting") chat.rooms.forEach((room) => room.disconnected());
+  if (state === "over" && !started) ask(refusal({ code, message: reason }));
+  else if (state === "over") complain(refusal({ code, message: reason }));
+  change();
+};
+
+session.onserver = (channel, { data }) => {
+  if (channel === "news:rooms") chat.news = data;
+  change();
+};
+
+function greeted(user) {
+  chat.me = user;
+  meet(user, stored("name"));
+  drawMe(chat);
+  if (!started) stored("rooms", ["lobby"]).forEach((name) => enterAgain(name));
+  started = true;
 }
 
-function toItem({ note, who, text, at, mine }) {
-  if (note) return element("li", "note", note);
-  const item = element("li", mine ? "mine" : "theirs");
-  if (!mine) item.append(element("span", "who", who.name));
-  item.append(element("span", "text", text));
-  const time = new Date(at * 1000);
-  const stamp = element("time", "", time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  stamp.dateTime = time.toISOString();
-  item.append(stamp);
-  return item;
+function enterAgain(name) {
+  const last = wanted;
+  enter(name);
+  wanted = last;
 }
 
-function toTab([channel, { unread }]) {
-  const item = element("li", "");
-  item.setAttribute("aria-current", channel === current);
-  const open = element("button", "open", `# ${channel}`);
-  open.onclick = () => show(channel);
-  if (unread) open.append(element("span", "unread", unread));
-  const close = element("button", "leave", "×");
-  close.title = `Leave ${channel}`;
-  close.ariaLabel = close.title;
-  close.onclick = () => leave(channel);
-  item.append(open, close);
-  return item;
-}
-
-function render() {
-  const opened = channels.get(current);
-  const online = id !== null;
-  $("title").textContent = opened ? `# ${current}` : "Join a channel to talk";
-  $("tabs").replaceChildren(...[...channels].map(toTab));
-  const members = [...(opened?.members ?? [])].sort((a, b) => a[1].localeCompare(b[1]));
-  $("members").replaceChildren(...members.map(([member, text]) => element("li", "", member === id ? `${text} (you)` : text)));
-  $("count").textContent = opened ? members.length : "";
-  $("me").textContent = name && `You are ${name}.`;
-  $("text").disabled = $("say").querySelector("button").disabled = !(opened && online);
-}
-
-function showState(state) {
-  $("state").dataset.state = state;
-  $("state").textContent = { online: "connected", connecting: "connecting …", offline: "connection lost, trying again …" }[state];
-  if (state !== "online") for (const channel of channels.values()) channel.members.clear();
-  render();
-}
-
-function scrollDown() {
-  $("messages").scrollTop = $("messages").scrollHeight;
+function connect() {
+  session.hello = { name: stored("name"), secret: stored("secret") };
+  session.connect();
 }
 
 // What the user does
 
-$("say").onsubmit = (event) => {
+$("say").onsubmit = async (event) => {
   event.preventDefault();
-  $("error").hidden = true;
-  const text = $("text").value.trim();
-  if (text && current) send({ type: "say", text, to: current });
-  $("text").value = "";
+  const room = chat.current, box = $("text"), text = box.value;
+  complain("");
+  if (!text.trim() || !room) return;
+  if (chat.state !== "online") return complain("You are not connected. What you wrote stays here until you are.");
+  box.value = "";
+  log.forgetNew();
+  log.jump();
+  try {
+    await room.say(text);
+  } catch (error) {
+    complain(error instanceof Lost ? "The connection was lost before this was sent." : refusal(error));
+    if (chat.current === room && !box.value) box.value = text;
+  }
+};
+
+$("text").onkeydown = (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  $("say").requestSubmit();
+};
+
+let toldTyping = 0;
+
+$("text").oninput = () => {
+  if (!$("text").value || !chat.current || performance.now() - toldTyping < TELLS_TYPING) return;
+  toldTyping = performance.now();
+  chat.current.type();
 };
 
 $("join").onsubmit = (event) => {
   event.preventDefault();
-  const channel = $("channel").value.trim().replace(/^#+\s*/, "");
-  if (channel) join(channel);
-  $("channel").value = "";
+  const name = $("room").value.trim().replace(/^#+\s*/, "").replace(/\s+/g, " ");
+  $("room").value = "";
+  if (chat.state !== "online") complain("You are not connected. Try again when you are.");
+  else if (name) enter(name);
 };
 
-$("welcome").onclose = () => {
-  name = $("name").value.trim() || "somebody";
-  sessionStorage.setItem("name", name);
-  start();
+$("newest").onclick = () => {
+  log.jump();
+  $("scroller").focus();
+  change();
 };
 
-function start() {
-  for (const channel of JSON.parse(sessionStorage.getItem("channels") ?? '["lobby"]')) open(channel);
-  show(channels.keys().next().value ?? null);
-  connect();
+// The list of people, which on a narrow page is over the rest.
+function showPeople(shown) {
+  $("people").ariaExpanded = String(shown);
+  const toggled = document.body.classList.contains("people") !== shown;
+  document.body.classList.toggle("people", shown);
+  if (toggled) $(shown ? "close" : "people").focus();
 }
 
-if (name) start();
-else $("welcome").showModal();
+$("people").onclick = () => showPeople(true);
+$("close").onclick = $("scroller").onclick = () => showPeople(false);
+$("dismiss").onclick = () => complain("");
+$("again").onclick = () => session.connect();
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape") showPeople(false);
+  const step = event.altKey && { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (!step || !chat.current) return;
+  event.preventDefault();
+  const rooms = [...chat.rooms.values()];
+  show(rooms.at((rooms.indexOf(chat.current) + step) % rooms.length));
+});
+
+function ask(complaint = "") {
+  $("unwelcome").textContent = complaint;
+  $("unwelcome").hidden = !complaint;
+  $("name").value = stored("name", "");
+  $("welcome").showModal();
+}
+
+$("welcome").oncancel = (event) => event.preventDefault();
+
+$("welcome").onclose = () => {
+  store("name", $("name").value.trim() || "somebody");
+  connect();
+};
+
+if (!stored("secret")) store("secret", crypto.getRandomValues(new Uint8Array(16)).join("-"));
+if (stored("name")) connect();
+else ask();
