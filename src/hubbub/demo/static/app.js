@@ -7,7 +7,7 @@ import { Room } from "./room.js";
 import { Lost, Session } from "./session.js";
 import { refusal, states } from "./words.js";
 
-const REST = 4; // times as long as drawing took, until it is done again: so it takes a fifth of the time at the most
+const REST = 6; // times as long as a frame took, until the next: so all of them take a seventh of the time at the most
 const RATE_OVER = 5; // seconds that the rate of messages is the mean of
 const TELLS_TYPING = 2_500; // milliseconds
 
@@ -186,7 +186,7 @@ $("text").onkeydown = (event) => {
   $("say").requestSubmit();
 };
 
-let toldTyping = 0;
+let toldTyping = -Infinity;
 
 $("text").oninput = () => {
   if (!$("text").value || !chat.current || performance.now() - toldTyping < TELLS_TYPING) return;

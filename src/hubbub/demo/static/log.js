@@ -7,6 +7,7 @@ import { inWords } from "./room.js";
 const KEPT = 200; // items in the document
 const NEAR = 48; // pixels from the end that still count as the end
 const FEW = 20; // new messages at most that are not worth a stop where they begin
+const NOT_KEPT = "More came meanwhile than the page keeps.";
 const TOGETHER = 300_000; // milliseconds within which one person's messages need one name
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -17,6 +18,7 @@ export class Log {
   following = true;
   #drawn = 0; // number of the latest item in the document
   #elements = new WeakMap(); // of items
+  #top = 0; // where the scroller stood
   #above = null; // the message in front of the next one, if nothing stands between them
 
   constructor(scroller, list, me) {
@@ -34,7 +36,7 @@ export class Log {
   draw() {
     if (!this.room) return;
     if (this.room.reset) this.#redraw();
-    else if (this.following && !document.hidden) this.jump();
+    else if (this.following && !document.hidden && (this.room.changed.size || this.#waiting().length)) this.jump();
   }
 
   // To the end, and on with it.
@@ -52,9 +54,10 @@ export class Log {
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
-    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
-    if (atEnd && !this.following) this.#comeBack();
-    else if (!atEnd && this.following) this.following = false;
+    const below = scrollHeight - scrollTop - clientHeight;
+    if (scrollTop < this.#top && below > 1) this.following = false;
+    else if (scrollTop > this.#top && below < NEAR && !this.following) this.#comeBack();
+    this.#top = this.scroller.scrollTop;
     this.room?.change();
   }
 
@@ -94,7 +97,7 @@ export class Log {
     const waiting = this.#waiting();
     if (!waiting.length) return;
     const made = document.createDocumentFragment();
-    if (this.#drawn && waiting[0].number > this.#drawn + 1) made.append(element("li", "note", "Some of what came meanwhile is not kept here."));
+    if (divided && this.#drawn && waiting[0].number > this.#drawn + 1) made.append(element("li", "note", NOT_KEPT));
     let divide = divided && room.unread > 0;
     for (const item of waiting) {
       if (divide && item.said?.offset > room.read) {
@@ -138,6 +141,7 @@ export class Log {
 
   #toEnd() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.#top = this.scroller.scrollTop;
   }
 }
 

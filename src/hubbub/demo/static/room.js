@@ -3,7 +3,8 @@
 import { listed, meet } from "./people.js";
 
 const KEPT = 200; // items of a room
-const FOLD = 30_000; // milliseconds in which joins and leaves go into one line
+const MANY = 4; // people who come and go, from which on their line is added to while others talk
+const FOLD = 30_000; // milliseconds for which it is
 const SETTLED = 8_000; // milliseconds after which all have come back whose connections were lost with ours
 const TYPING = 4_000; // milliseconds for which somebody types who has said so
 const REMEMBERED = 30; // people who were here
@@ -137,7 +138,7 @@ export class Room {
     if (this.here.has(user)) return;
     this.here.add(user);
     this.gone.delete(user);
-    this.#traffic(user, "joined", "left");
+    this.#traffic(user, true);
     this.#peopleChange();
   }
 
@@ -145,18 +146,23 @@ export class Room {
     if (!this.here.delete(user)) return;
     this.typing.delete(user);
     this.#saw(user, Date.now());
-    this.#traffic(user, "left", "joined");
+    this.#traffic(user, false);
     this.#peopleChange();
   }
 
-  #traffic(user, did, undid) {
+  // One line for many: for all that come and go while nothing is said, and, where they are many, while something is.
+  #traffic(user, came) {
     if (user === this.me) return;
     let item = this.items.findLast(({ traffic }) => traffic);
-    if (!item || (item !== this.items.at(-1) && Date.now() - item.traffic.since > FOLD)) {
-      item = { traffic: { joined: new Set(), left: new Set(), since: Date.now() } };
+    const { traffic } = item ?? {};
+    const dense = traffic?.joined.size + traffic?.left.size + traffic?.passed.size >= MANY;
+    if (!item || (item !== this.items.at(-1) && !(dense && Date.now() - traffic.since < FOLD))) {
+      item = { traffic: { joined: new Set(), left: new Set(), passed: new Set(), since: Date.now() } };
       this.#add(item);
     }
-    if (!item.traffic[undid].delete(user)) item.traffic[did].add(user);
+    const { joined, left, passed } = item.traffic;
+    if (came && !left.delete(user)) joined.add(user), passed.delete(user);
+    if (!came) (joined.delete(user) ? passed : left).add(user);
     this.changed.add(item);
   }
 
@@ -182,8 +188,9 @@ export class Room {
   }
 }
 
-export function inWords({ joined, left }) {
+export function inWords({ joined, left, passed }) {
   const parts = [];
+  if (passed.size) parts.push(`${listed([...passed])} came and went.`);
   if (joined.size) parts.push(`${listed([...joined])} joined.`);
   if (left.size) parts.push(`${listed([...left])} left.`);
   return parts.join(" ");

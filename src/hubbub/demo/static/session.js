@@ -65,6 +65,7 @@ export class Session {
   }
 
   connect() {
+    if (this.#socket) return;
     clearTimeout(this.#again);
     this.#again = 0;
     this.#heard = performance.now();
