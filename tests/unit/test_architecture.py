@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "api": {"arguments", "brokers", "errors", "extras", "logs", "realtime"},
     "standalone": COMMON | {"api", "asgi", "brokers", "hub", "realtime"},
     "load": {"errors", "extras", "logs", "system", "wire"},
-    "demo": {"", "asgi", "extras", "supervision"},
+    "demo": {"", "asgi", "extras", "realtime", "supervision"},
     "cli": COMMON | {"", "asgi", "brokers", "demo", "hub", "load", "realtime", "server", "standalone"},
     "__main__": {"errors", "cli"},
     "": {"api", "asgi", "brokers", "errors", "hub", "limits", "node", "realtime", "server", "wire"},

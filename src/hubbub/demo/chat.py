@@ -43,7 +43,7 @@ rt = Realtime(
 
 
 class Guest(msgspec.Struct):
-    """What a page says of its user. By the secret, which nobody else has, a user is the same after a lost connection."""
+    """What a page says of its user. By the secret, which it alone has, it is the same user when it comes back."""
 
     name: str
     secret: str
