@@ -16,7 +16,7 @@ FAULTS ?= 20
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.p[yx][xdi])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers bench-sessions chart faults faults-sessions fuzz model sanitize docs docs-serve package system clean
+.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers bench-sessions chart picture faults faults-sessions fuzz model sanitize docs docs-serve package system clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -71,6 +71,9 @@ bench-sessions: $(VENV)/dev.stamp ## what a program publishes to sessions, and s
 
 chart: $(VENV)/dev.stamp ## draw the README's charts from the newest results, and keep those
 	@$(BIN)/python benchmarks/run.py --draw
+
+picture: $(VENV)/dev.stamp ## take the picture of the demo that the README shows
+	@$(BIN)/python tools/picture.py
 
 fuzz: $(VENV)/dev.stamp ## both codecs against each other for FUZZ_SECONDS (60), then the property tests, a hundred times
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q --only-binary :all: atheris \
