@@ -9,8 +9,10 @@ Environment:
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 from setuptools import Distribution, Extension, setup
@@ -95,4 +97,13 @@ def chosen() -> list[Extension]:
     return []
 
 
-setup(ext_modules=chosen())
+def described() -> str:
+    """The README, as it reads where there is no repository around it: with links that lead there, without comments."""
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    home = project["urls"]["Repository"]
+    text = re.sub(r"<!--.*?-->\n*", "", Path("README.md").read_text("utf-8"), flags=re.DOTALL)
+    text = re.sub(r"(!\[[^\]]*\]\()(?!\w+:|#)", rf"\g<1>{home}/raw/main/", text)
+    return re.sub(r"(?<!!)(\[[^\[\]]+\]\()(?!\w+:|#)", rf"\g<1>{home}/blob/main/", text)
+
+
+setup(ext_modules=chosen(), long_description=described(), long_description_content_type="text/markdown")

@@ -10,8 +10,10 @@ import ast
 import dataclasses
 import enum
 import inspect
+import re
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +34,15 @@ from hubbub.standalone.ignored import IGNORED, IGNORED_IN_NAMESPACES, REFUSED, R
 from hubbub.standalone.kinds import Choice
 from hubbub.standalone.options import NAMESPACE, OPTIONS, OWN, variable
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+AT_HOME = {  # pages of the repository that the site has as well
+    "README.md": "index.md",
+    "CHANGELOG.md": "about/changelog.md",
+    "ARCHITECTURE.md": "about/architecture.md",
+    "CONTRIBUTING.md": "about/contributing.md",
+    "SECURITY.md": "about/reporting.md",
+}
 GROUPS = {
     "Channels": ["Hub", "Member", "Overflow", "Statistics"],
     "Handlers and sockets": ["Handler", "Socket", "Request", "Closed", "Cause", "Reject"],
@@ -82,7 +92,22 @@ def pages() -> dict[str, str]:
         "limits.md": limits(),
         "command-line.md": command_line(),
         "configuration.md": configuration(),
+        **{page: on_the_site(file, page) for file, page in AT_HOME.items() if (ROOT / file).exists()},
     }
+
+
+def on_the_site(file: str, page: str) -> str:
+    """A page of the repository, with its links turned; what is not on the site they find in the repository."""
+    home = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+
+    def turned(link: re.Match[str]) -> str:
+        target, hash, anchor = link[2].partition("#")
+        target = AT_HOME.get(target, target.removeprefix("docs/") if target.startswith("docs/") else "")
+        there = f"{'../' * page.count('/')}{target}{hash}{anchor}" if target else f"{home}/blob/main/{link[2]}"
+        return f"{link[1]}({there})"
+
+    text = re.sub(r"(\[[^\[\]]*\])\((?!\w+:|#)([^)\s]+)\)", turned, (ROOT / file).read_text())
+    return f"<!-- Written by tools/docs.py from {file}: change that. -->\n\n{text}"
 
 
 def reference() -> str:
@@ -466,6 +491,7 @@ def main(check: bool = False) -> None:
         if not path.exists() or path.read_text() != text:
             stale.append(name)
             if not check:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(text)
     if check and stale:
         sys.exit(f"out of date: {', '.join(stale)}; run python tools/docs.py")

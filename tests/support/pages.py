@@ -6,6 +6,7 @@ A block is a fence, or a comment that a reader does not see. Comments say how a 
     import os
     -->
     <!-- apart -->                    the next block begins anew: it knows nothing of those before it
+    <!-- copy examples/chat.py -->    these files of the repository lie beside the next block
     <!-- raises Misuse -->            the next block ends with this error
     <!-- pytest -k quick -->          what pytest is told, where the next block is tests
     <!-- as in examples/chat.py -->   it is that file, which a test of its own runs; or a part of it

@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import inspect
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -32,37 +33,30 @@ SERVED = ("app", "application", "asgi")
 
 async def read(page: Page, folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Raises: whatever a block raises, with the page's name and line in its traceback."""
-    tests, told = folder / "test_shown.py", list[str]()
     serving = Serving(asyncio.get_running_loop(), patch)
+    tests = Tests(page, folder)
     for block in page.blocks:
         if block.language != "python" or block.told("skip") is not None:
             continue
-        if (file := block.told("as in")) is not None:
-            assert block.text.strip() in (ROOT / file).read_text(), f"{page.path.name}:{block.line} is not in {file}"
-            continue
+        for name in (block.told("copy") or "").split():
+            shutil.copy(ROOT / name, folder)
         if block.title:
             (folder / block.title).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.title).write_text(block.text)
-        if block.tests:
-            if block.title:
-                tests = folder / block.title
-            else:
-                with tests.open("a") as file:
-                    file.write(f"\n\n{block.text}")
-            told += shlex.split(block.told("pytest") or "")
-            continue
-        if block.title and (block.hidden or block.title == "conftest.py"):
-            continue  # for others
-        if block.told("apart") is not None:
-            await end(page)
-        await run(page, block)
+        if (file := block.told("as in")) is not None:
+            assert block.text.strip() in (ROOT / file).read_text(), f"{page.path.name}:{block.line} is not in {file}"
+        elif block.tests:
+            tests.take(block)
+        elif not block.title or not (block.hidden or block.title == "conftest.py"):
+            await run(page, block)
     await serving.applications(page)
     await end(page)
-    if any(folder.rglob("test_*.py")):
-        await tested(page, folder, told)
+    await tests.run()
 
 
 async def run(page: Page, block: Block) -> None:
+    if block.told("apart") is not None:
+        await end(page)
     code, awaits = page.compiled(block.text, block.line)
     page.names["__name__"] = "__main__" if "__main__" in block.text else f"a page: {page.path.name}"
     expected = block.told("raises")
@@ -80,15 +74,33 @@ async def run(page: Page, block: Block) -> None:
         assert expected is None, f"{page.path.name}:{block.line} does not raise {expected}"
 
 
-async def tested(page: Page, folder: Path, told: list[str]) -> None:
-    """Its blocks of tests, by a pytest of their own."""
-    settings = ["-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "--rootdir", str(folder), *told]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "ignore", "-m", "pytest", *settings, str(folder),
-        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert process.returncode == 0, f"{page.path.name}\n{said.decode()}"
+class Tests:
+    """What a page shows of tests, in the order of its blocks; a block without a title goes on with the file before."""
+
+    def __init__(self, page: Page, folder: Path) -> None:
+        self._page, self._folder = page, folder
+        self._last = folder / "test_shown.py"
+        self._told: list[str] = []
+
+    def take(self, block: Block) -> None:
+        self._told += shlex.split(block.told("pytest") or "")
+        if block.title:
+            self._last = self._folder / block.title
+        else:
+            with self._last.open("a") as file:
+                file.write(f"\n\n{block.text}")
+
+    async def run(self) -> None:
+        """All of them, by a pytest of their own."""
+        if not any(self._folder.rglob("test_*.py")):
+            return
+        settings = ["-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "--rootdir", str(self._folder)]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-W", "ignore", "-m", "pytest", *settings, *self._told, str(self._folder),
+            cwd=self._folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        assert process.returncode == 0, f"{self._page.path.name}\n{said.decode()}"
 
 
 async def end(page: Page) -> None:

@@ -80,7 +80,7 @@ def judge_command(command: list[str], whole: bool = True) -> None:
             gunicorn_options().parse_args(rest)
     except REFUSALS as error:
         said = str(getattr(error, "message", error))
-        partial = not whole and type(error).__name__ == "MissingParameter"
+        partial = not whole and (type(error).__name__ == "MissingParameter" or "requires an argument" in said)
         if not (partial or "does not exist" in said):
             raise AssertionError(f"{shlex.join(command)}: {said or type(error).__name__}") from None
     if name == "make":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,7 +18,9 @@ from hubbub.wire import Headers, Request
 if TYPE_CHECKING:
     from hubbub.realtime.service import Service
 
-__all__ = ["Application", "SessionHandler", "allows"]
+__all__ = ["SMALL_CLIENT", "Application", "SessionHandler", "allows"]
+
+SMALL_CLIENT = Path(__file__).parent / "static" / "client.js"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -88,6 +92,23 @@ class SessionHandler(Handler):
         return None if self._session is None else self._session.ended()
 
 
+async def _answer(scope: Scope, send: Send) -> None:
+    """What is no WebSocket: a small client for pages that bring none, and elsewhere a sentence."""
+    if scope["path"].endswith("/client.js") and scope["method"] in ("GET", "HEAD"):
+        status, kind, more, body = 200, b"text/javascript", (b"cache-control", b"no-cache"), _small_client()
+    else:
+        status, kind, more = 426, b"text/plain", (b"upgrade", b"websocket")
+        body = b"This is for WebSocket connections of Centrifuge clients.\n"
+    headers = [(b"content-type", kind + b"; charset=utf-8"), (b"content-length", b"%d" % len(body)), more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+@cache
+def _small_client() -> bytes:
+    return SMALL_CLIENT.read_bytes()
+
+
 class Application:
     """An ASGI application whose WebSockets are sessions; to be mounted at any path."""
 
@@ -96,12 +117,7 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            body = b"This is for WebSocket connections of Centrifuge clients.\n"
-            headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-            await send(
-                {"type": "http.response.start", "status": 426, "headers": [*headers, (b"upgrade", b"websocket")]}
-            )
-            await send({"type": "http.response.body", "body": body})
+            await _answer(scope, send)
         elif scope["type"] == "websocket":
             await self._serve(scope, receive, send)
 

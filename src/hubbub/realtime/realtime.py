@@ -181,7 +181,8 @@ class Realtime(Publisher, Users):
     def asgi(self) -> Application:
         """For a framework: an ASGI application to be mounted, such as `app.mount("/connection", rt.asgi())`.
 
-        At full speed on uvicorn with hubbub for WebSockets, and right on any ASGI server.
+        At full speed on uvicorn with hubbub for WebSockets, and right on any ASGI server. Sessions come to any path of
+        it, such as `/connection/websocket`; `/connection/client.js` is a small client for pages that bring none.
         """
         return Application(self._service)
 

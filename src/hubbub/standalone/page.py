@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from hubbub.realtime.mounts import SMALL_CLIENT
+
 __all__ = ["client_file", "routes"]
 
 STATIC = Path(__file__).parent / "static"
@@ -28,7 +30,7 @@ def routes(client: Path | None) -> list[BaseRoute]:
         "/": (STATIC / "index.html", "text/html"),
         "/page.js": (STATIC / "page.js", "text/javascript"),
         "/page.css": (STATIC / "page.css", "text/css"),
-        "/centrifuge.js": (client or STATIC / "client.js", "text/javascript"),
+        "/centrifuge.js": (client or SMALL_CLIENT, "text/javascript"),
     }
     return [Route(path, _sending(file, kind)) for path, (file, kind) in files.items()]
 

@@ -1,4 +1,4 @@
-// Uses what the published client offers; where that is not installed, client.js offers the same few calls.
+// Uses what the published client offers; where that is not installed, hubbub's small one does, too.
 "use strict";
 
 const byId = (id) => document.getElementById(id);

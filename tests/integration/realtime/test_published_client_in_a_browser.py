@@ -1,4 +1,4 @@
-"""The tutorial's chat as its reader sees it: in a browser, with its server stopped and started again."""
+"""The chat of examples/realtime_chat.py with the published library, in a browser: stopped and started again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLE = DOCS.parent / "examples" / "realtime_chat.py"
 
 @contextlib.asynccontextmanager
 async def served(folder: Path, port: int) -> AsyncIterator[None]:
-    """Until Ctrl+C, as the tutorial has it."""
+    """Until Ctrl+C."""
     command = [
         sys.executable,
         "-m",
