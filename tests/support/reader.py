@@ -94,13 +94,19 @@ class Tests:
         """All of them, by a pytest of their own."""
         if not any(self._folder.rglob("test_*.py")):
             return
-        settings = ["-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "--rootdir", str(self._folder)]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "ignore", "-m", "pytest", *settings, *self._told, str(self._folder),
-            cwd=self._folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
-        assert process.returncode == 0, f"{self._page.path.name}\n{said.decode()}"
+        settings = ["-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-o", "faulthandler_timeout=15"]
+        command = [sys.executable, "-W", "ignore", "-m", "pytest", *settings, "--rootdir", str(self._folder)]
+        said = self._folder / "said"  # no pipe, which a relay might keep open
+        with said.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command, *self._told, str(self._folder), cwd=self._folder, stdout=log, stderr=log
+            )
+        try:
+            await asyncio.wait_for(process.wait(), PATIENCE)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        assert process.returncode == 0, f"{self._page.path.name}\n{said.read_text()}"
 
 
 async def end(page: Page) -> None:
