@@ -15,6 +15,7 @@ import pytest
 from support.asgi_servers import uvicorn_serving
 from support.client import RawClient
 from support.pages import Page
+from support.scripts import node
 from support.session_client import Peer
 
 
@@ -78,7 +79,9 @@ async def test_the_server_with_socketio_says_what_the_page_says(tmp_path: Path) 
             await socketio.AsyncClient().connect(f"http://127.0.0.1:{port}", transports=["websocket"], retry=False)
 
 
-async def test_the_server_with_sessions_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_server_with_sessions_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, centrifuge_js: Path
+) -> None:
     monkeypatch.setenv("CHAT_SECRET", "a secret of 32 random bytes or more")
     monkeypatch.delenv("HUBBUB_BROKER", raising=False)
     made = module("how-to/from-socketio.md", "after.py", tmp_path)
@@ -92,4 +95,16 @@ async def test_the_server_with_sessions_says_the_same(tmp_path: Path, monkeypatc
         assert (await ann.ask(rpc={"method": "add", "data": [1, 2]}))["rpc"]["data"] == 3
         assert (await ann.ask(publish={"channel": "chat:lobby", "data": {"text": 7}}))["error"]["code"] == 107
         await ann.close()
+        page = [block.text for block in Page("how-to/from-socketio.md").blocks if block.language == "js"][-1]
+        script = page.replace("wss://chat.example.com", f"ws://127.0.0.1:{port}").replace(
+            "{ token }", "{ token: TOKEN }"
+        )
+        print_them = "const say = console.log; console.log = (...what) => say(JSON.stringify(what));\n"
+        (tmp_path / "node_modules").symlink_to(centrifuge_js.parents[2])
+        main = script.replace(
+            ";\n", f";\n{print_them}const TOKEN = {json.dumps(made.tokens.make('bob', ttl=60))};\n", 1
+        )
+        async with node(tmp_path, main=f"{main}console.log(total);") as (_, told):
+            assert await told() == ["bob", "hi"]
+            assert await told() == [3]
         await made.rt.close()

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
-import shutil
 from collections import deque
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from hubbub.realtime import History, Namespace, Realtime, Tokens
 from support.client import RawClient
 from support.pages import Page
-from support.processes import running
+from support.scripts import node
 from support.serving import serving, until
 
 SCRIPTS = [block.text for block in Page("how-to/reconnect.md").blocks if block.language == "js"]
@@ -28,32 +22,6 @@ const tell = (what) => console.log(JSON.stringify(what));
 const room = connect("ws://127.0.0.1:PORT/", { message: tell, state: (now, code) => tell([now, code ?? 0]) });
 process.stdin.on("data", (text) => room.send({ text: text.toString().trim() })).on("end", () => room.close());
 """
-
-
-@contextlib.asynccontextmanager
-async def node(folder: Path, *, main: str, **files: str) -> AsyncIterator[Any]:
-    """A program in JavaScript, and a function that reads what it says next."""
-    if shutil.which("node") is None:
-        pytest.skip("no Node here: apt-get install nodejs")
-    for name, text in {"main": main, **files}.items():
-        (folder / f"{name}.mjs").write_text(text)
-    pipe = asyncio.subprocess.PIPE
-    command = ["node", "--experimental-websocket", "--no-warnings", "main.mjs"]
-    async with running(command, cwd=folder, stdin=pipe, stderr=pipe) as process:
-        assert process.stdout is not None
-
-        async def said() -> Any:
-            line = await asyncio.wait_for(process.stdout.readline(), 10)
-            if not line:
-                error = (await process.stderr.read()).decode()
-                if "bad option" in error:
-                    pytest.skip("this Node has no WebSocket: take 22 or later")
-                raise AssertionError(error)
-            return json.loads(line)
-
-        yield process, said
-        process.kill()
-        await process.communicate()
 
 
 async def test_a_page_comes_back_and_gets_what_it_missed(tmp_path: Path) -> None:

@@ -25,21 +25,54 @@ ALERTS = DOCS.parent / "deploy" / "alerts.yaml"
 SENTRY = """
 import asyncio, json, logging
 from sentry_sdk.transport import Transport
-import websockets
+import uvicorn, websockets
+import hubbub.asgi
+from fastapi import FastAPI, WebSocket
 
 kept = []
 sentry_sdk.get_client().transport = type("Kept", (Transport,), {"capture_envelope": lambda _, one: kept.append(one)})()
 logging.basicConfig(level=logging.INFO)
 
+class Telling(hubbub.Handler):
+    def message(self, data):
+        try:
+            raise KeyError(data)
+        except KeyError as error:
+            with sentry_sdk.new_scope() as scope:
+                scope.set_user({"id": "ann"})
+                sentry_sdk.capture_exception(error)
+            raise
+
+app = FastAPI()
+
+@app.websocket("/")
+async def endpoint(websocket: WebSocket):
+    await websocket.accept()
+    raise ValueError(await websocket.receive_text())
+
+async def say(url, said):
+    async with websockets.connect(url) as client:
+        await client.send(said)
+        try:
+            print(await client.recv())
+        except websockets.ConnectionClosed as error:
+            print(error.rcvd.code)
+
 async def main():
     async with hubbub.serve(Chat, port=0) as server:
         for said in "4", "no number", "none either":
-            async with websockets.connect(server.urls[0]) as client:
-                await client.send(said)
-                try:
-                    print(await client.recv())
-                except websockets.ConnectionClosed as error:
-                    print(error.rcvd.code)
+            await say(server.urls[0], said)
+    async with hubbub.serve(Telling, port=0) as server:
+        await say(server.urls[0], "told")
+    config = uvicorn.Config(app, port=0, ws=hubbub.asgi.WebSocketProtocol, log_config=None)
+    config.load()
+    served = uvicorn.Server(config)
+    task = asyncio.create_task(served.serve())
+    while not served.started:
+        await asyncio.sleep(0.005)
+    await say("ws://127.0.0.1:%d" % served.servers[0].sockets[0].getsockname()[1], "from an endpoint")
+    served.should_exit = True
+    await task
 
 asyncio.run(main())
 print(json.dumps([item.payload.json for one in kept for item in one.items if item.type == "event"]))
@@ -52,12 +85,15 @@ def test_sentry_has_an_event_of_each_callback_that_raises() -> None:
     program = shown.partition("\nif __name__")[0] + SENTRY
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
     *codes, events = done.stdout.splitlines()
-    assert codes == ["2.0", "1011", "1011"]
+    assert codes == ["2.0", "1011", "1011", "1011", "1011"]
     found: list[dict[str, Any]] = json.loads(events)
-    assert [event["logger"] for event in found] == ["hubbub"] * 2
-    assert [event["exception"]["values"][-1]["type"] for event in found] == ["ValueError"] * 2
-    assert "no number" in found[0]["exception"]["values"][-1]["value"]
-    assert found[0]["exception"]["values"][-1]["stacktrace"]["frames"][-1]["function"] == "message"
+    errors = [event["exception"]["values"][-1] for event in found]
+    assert [error["type"] for error in errors] == ["ValueError", "ValueError", "KeyError", "ValueError"]  # each once
+    assert [event.get("logger") for event in found] == ["hubbub", "hubbub", None, None]
+    assert "no number" in errors[0]["value"]
+    assert errors[0]["stacktrace"]["frames"][-1]["function"] == "message"
+    assert found[2]["user"]["id"] == "ann"
+    assert errors[3]["value"] == "from an endpoint"
 
 
 @pytest.fixture
