@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,24 +12,10 @@ import pytest
 
 from support.asgi_servers import uvicorn_serving
 from support.client import RawClient
+from support.modules import from_page
 from support.pages import Page
 from support.scripts import node
 from support.session_client import Peer
-
-
-def shown(name: str, title: str) -> str:
-    return next(block.text for block in Page(name).blocks if block.title == title)
-
-
-def module(name: str, title: str, folder: Path) -> Any:
-    """One of its files, as a module."""
-    (folder / title).write_text(shown(name, title))
-    spec = importlib.util.spec_from_file_location(f"moving_{title.removesuffix('.py')}", folder / title)
-    assert spec is not None
-    assert spec.loader is not None
-    made = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
 
 
 @pytest.fixture
@@ -49,7 +33,7 @@ def channels_settings() -> Iterator[None]:
 @pytest.mark.usefixtures("channels_settings")
 @pytest.mark.parametrize("title", ["before.py", "after.py"])
 async def test_a_consumer_does_the_same_with_a_hub(title: str, tmp_path: Path) -> None:
-    made = module("how-to/from-channels.md", title, tmp_path)
+    made = from_page("how-to/from-channels.md", title, tmp_path)
     async with uvicorn_serving(made.application) as (port, _):
         ann, bob, cid = [await RawClient.connect(port, f"/rooms/{room}") for room in ("lobby", "lobby", "other")]
         cid.text('{"text": "is cid there"}')
@@ -64,7 +48,7 @@ async def test_a_consumer_does_the_same_with_a_hub(title: str, tmp_path: Path) -
 
 async def test_the_server_with_socketio_says_what_the_page_says(tmp_path: Path) -> None:
     socketio = pytest.importorskip("socketio", reason="pip install python-socketio")
-    made = module("how-to/from-socketio.md", "before.py", tmp_path)
+    made = from_page("how-to/from-socketio.md", "before.py", tmp_path)
     heard: asyncio.Queue[Any] = asyncio.Queue()
     async with uvicorn_serving(made.app) as (port, _):
         ann = socketio.AsyncClient()
@@ -84,7 +68,7 @@ async def test_the_server_with_sessions_says_the_same(
 ) -> None:
     monkeypatch.setenv("CHAT_SECRET", "a secret of 32 random bytes or more")
     monkeypatch.delenv("HUBBUB_BROKER", raising=False)
-    made = module("how-to/from-socketio.md", "after.py", tmp_path)
+    made = from_page("how-to/from-socketio.md", "after.py", tmp_path)
     async with uvicorn_serving(made.app) as (port, _):
         ann = Peer(f"ws://127.0.0.1:{port}/connection/websocket")
         await ann.connect(token=made.tokens.make("ann", ttl=60))

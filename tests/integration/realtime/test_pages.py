@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from hubbub.realtime import Realtime, Tokens
 from support.asgi_servers import uvicorn_serving
+from support.client import RawClient
 from support.pages import Page
 from support.serving import serving, until
 from support.session_client import Peer, PeerClosed
@@ -146,13 +147,29 @@ async def test_presence(site: Site) -> None:
     await ann.subscribe("room:lobby")
     await bob.subscribe("room:lobby")
     await until(lambda: [push for push in ann.pushes if "join" in push][1:])
-    await page.run(2)
+    await page.run(3)
     assert not page.left
     assert set(page.here) == {ann.id, bob.id}
     assert (page.clients, page.different_users, page.users) == (2, 1, [""])
     await bob.ask(unsubscribe={"channel": "room:lobby"})
     await until(lambda: any("leave" in push for push in ann.pushes))
     assert page.seen == [("", "room:lobby", True)] * 2 + [("", "room:lobby", False)]
+
+
+async def test_presence_without_sessions() -> None:
+    page = Page("how-to/presence.md")
+    page.left = [text for text in page.left if "class Room" in text]
+    await page.run(1)
+    async with serving(page.Room, hub=page.hub) as server:
+        ann, bob = [await RawClient.connect(server.port) for _ in range(2)]
+        ann.text("Ann")
+        assert json.loads(await ann.read()) == {"here": ["Ann"]}
+        bob.text("Bob")
+        assert json.loads(await ann.read()) == {"here": ["Ann", "Bob"]}
+        bob.text("hi")
+        assert json.loads(await ann.read()) == {"said": "hi"}
+        await bob.close()
+        assert json.loads(await ann.read()) == {"here": ["Ann"]}
 
 
 async def test_recovery(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
