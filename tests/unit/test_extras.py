@@ -124,7 +124,7 @@ assert "msgspec" not in sys.modules
         ("import hubbub.realtime", "msgspec", "realtime"),
         ("from hubbub.api import api_app", "starlette", "standalone"),
         ("import hubbub.standalone", "msgspec", "standalone"),
-        ("import hubbub.demo", "msgspec", "serve"),
+        ("import hubbub.demo", "uvicorn", "serve"),
         ("import hubbub.load", "msgspec", "serve"),
         ("from hubbub.__main__ import main; main()", "typer", "serve"),
         ("import hubbub; hubbub.Hub(broker='local:')", "msgspec", "local"),

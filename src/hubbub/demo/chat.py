@@ -24,7 +24,7 @@ NEWS = "news:rooms"
 NEWS_INTERVAL = 1.0  # seconds
 LISTED = 30  # rooms in the news
 
-rt = Realtime(
+rt: Realtime = Realtime(
     namespaces={
         "room": Namespace(
             channel_regex=".",  # any language; what a name has to be, `enter` says in words
