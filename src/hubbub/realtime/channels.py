@@ -35,11 +35,13 @@ class Channels:
         insufficient: called with a channel some of whose publications are lost to this node.
         asked: what this node answers to others.
         gone: called with a node that has ended, and each client of it.
+        left: called with a channel and a client of which another node says that it has left.
     """
 
     def __init__(
         self, hub: Hub, log: PeerLog, most: int, insufficient: Callable[[Channel], None],
         asked: Callable[[str, Any], Any], gone: Callable[[bytes, Change], None],
+        left: Callable[[Channel, str], None],
     ) -> None:  # fmt: skip
         self.node: Node
         self.groups: Groups
@@ -49,6 +51,7 @@ class Channels:
         self._insufficient = insufficient
         self._asked = asked
         self._gone = gone
+        self._left = left
         self._named: dict[str, Channel] = {}
         self._known: dict[bytes, Channel] = {}  # by both of their names at the broker
         self._late: dict[Channel, deque[Sequence[Publication]]] = {}
@@ -216,6 +219,8 @@ class Channels:
                     self.groups.hear(channel, event)
                 else:
                     self.tell(channel, event)
+                    if isinstance(event, Left) and not self.node.has_published(publication.id):
+                        self._left(channel, event.info[1])
             except ValueError:
                 self.refused += 1
 

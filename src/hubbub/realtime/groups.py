@@ -5,6 +5,9 @@ A node says beside the channel when it gets a user's first session there, and wh
 that into one order for all nodes, so all of them see the same moment in which a user comes to the channel's first node,
 or is gone from its last; and each then tells its own members. Whoever is there already when a node's first member comes
 is read from presence. A user who is lost without a word is missed for a while before that is said.
+
+A node that the others took for dead, since it stood still or its link did, hears of its users that they went: if it has
+them after all, it says so.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ __all__ = ["Groups"]
 class _Group:
     """A user's sessions of this node in one channel."""
 
-    __slots__ = ("missed", "sessions")
+    __slots__ = ("info", "missed", "sessions")
 
-    def __init__(self) -> None:
+    def __init__(self, info: Info) -> None:
+        self.info = info
         self.sessions = 0
         self.missed: asyncio.TimerHandle | None = None
 
@@ -49,7 +53,7 @@ class Groups:
 
     def join(self, channel: str, info: Info) -> None:
         """A session of that user has come."""
-        group = self._groups.setdefault((channel, info[0]), _Group())
+        group = self._groups.setdefault((channel, info[0]), _Group(info))
         group.sessions += 1
         if group.missed is not None:
             group.missed.cancel()
@@ -86,6 +90,9 @@ class Groups:
             users.setdefault(entry.user, set()).add(entry.node)
         before, channel.users = channel.users, users
         if before is not None:  # what was missed meanwhile
+            for name, user in list(self._groups):
+                if name == channel.name:
+                    self._say_again(name, user)
             for user in users.keys() - before.keys():
                 self._tell(channel, Joined(info=(user, "", b"", b"")))
             for user in before.keys() - users.keys():
@@ -96,6 +103,8 @@ class Groups:
 
     def hear(self, channel: Channel, event: Came | Went) -> None:
         """A user came to a node, or went from it."""
+        if isinstance(event, Went) and event.node == self._node.id:
+            self._say_again(channel.name, event.info[0])
         if channel.waiting_users is not None:
             channel.waiting_users.append(event)
             return
@@ -114,6 +123,12 @@ class Groups:
             del channel.users[user]
             if were:
                 self._tell(channel, Left(info=event.info))
+
+    def _say_again(self, channel: str, user: str) -> None:
+        """If they are here. It may have been said in vain, and to say it twice does no harm."""
+        group = self._groups.get((channel, user))
+        if group is not None:
+            self._say(channel, Came(info=group.info, node=self._node.id))
 
     def lost(self, channel: str, user: str, client: str, node: bytes) -> None:
         """A session of a node that has ended: say so for it."""

@@ -87,7 +87,7 @@ class Service:
         self.counts: Counts = Counts()
         self.channels: Channels = Channels(
             self.hub, self.log, int(self.bounds.max_publications), self._insufficient,
-            lambda question, content: acts.answer(self, question, content), self._gone,
+            lambda question, content: acts.answer(self, question, content), self._gone, self._left,
         )  # fmt: skip
         self.node: Node = Node(lambda: next(brokers, None) or broker_for(broker), self.channels, limits, self._keeps)
         self.channels.node = self.node
@@ -220,6 +220,13 @@ class Service:
                 self.groups.lost(name, change.user, change.client, node)
             elif options.join_leave:
                 self.tell_beside(name, Left(info=(change.user, change.client, b"", b"")))
+
+    def _left(self, channel: Channel, client: str) -> None:
+        """Others took this node for dead, and said so of its clients: tell that one is here."""
+        session = self.sessions.get(client)
+        sub = None if session is None else session.subs.get(channel.name)
+        if session is not None and sub is not None:
+            self.tell_beside(channel.name, Joined(info=(session.user, session.id, session.info, sub.info)))
 
     def _insufficient(self, channel: Channel) -> None:
         for session, subscription in list(channel.members.items()):

@@ -31,14 +31,17 @@ class Nodes:
         return peer
 
 
-@pytest.fixture
-async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
+@pytest.fixture(params=["local"])
+async def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Nodes]:
     made = Nodes()
     async with AsyncExitStack() as stack:
         for _ in range(2):
             rt = Realtime(
-                broker=f"local:{tmp_path / 'relay'}", insecure=True,
-                namespaces={"": Namespace(**TOLD), "grace": Namespace(**TOLD, leave_grace=0.3)},
+                broker=f"{request.param}:{tmp_path / 'relay'}", insecure=True,
+                namespaces={
+                    "": Namespace(**TOLD), "grace": Namespace(**TOLD, leave_grace=0.3),
+                    "each": Namespace(**{**TOLD, "group_by_user": False}),
+                },
             )  # fmt: skip
 
             @rt.on_connect
@@ -111,3 +114,33 @@ async def test_who_says_goodbye_is_gone_at_once(nodes: Nodes) -> None:
     await watcher.until(lambda: told(watcher) == [("join", "ann")])
     await ann.ask(unsubscribe={"channel": "grace:room"})
     await watcher.until(lambda: told(watcher) == [("join", "ann"), ("leave", "ann")], 0.25)
+
+
+@pytest.mark.parametrize("nodes", ["local", "sqlite"], indirect=True)
+@pytest.mark.parametrize("channel", ["room", "each:room"])
+async def test_a_node_that_was_taken_for_dead_has_its_users_after_all(nodes: Nodes, channel: str) -> None:
+    watcher = await nodes.peer("watcher", 0, channel)
+    ann = await nodes.peer("ann", 1, channel)
+    await watcher.until(lambda: told(watcher) == [("join", "ann")])
+    first, second = (rt._service.node for rt in nodes.all)
+    assert first._stay is not None
+    first._stay.colleagues.lose(second.id)
+    for peer in watcher, ann:
+        await peer.until(lambda: told(peer)[-2:] == [("leave", "ann"), ("join", "ann")])  # noqa: B023
+    while {entry.user for entry in (await nodes.all[0].presence(channel)).values()} != {"watcher", "ann"}:
+        await asyncio.sleep(0.01)
+    await ann.close()
+    await watcher.until(lambda: told(watcher)[1:] == [("leave", "ann"), ("join", "ann"), ("leave", "ann")])
+
+
+async def test_what_a_node_missed_of_its_own_end_it_denies_all_the_same(nodes: Nodes) -> None:
+    """Its link was broken when the others gave it up."""
+    watcher, _ = await nodes.peer("watcher", 0), await nodes.peer("ann", 1)
+    await watcher.until(lambda: told(watcher) == [("join", "ann")])
+    first, second = (rt._service for rt in nodes.all)
+    deaf, second.channels._known = second.channels._known, {}  # it does not hear what the other one says
+    first.groups.lost("room", "ann", "a client", second.node.id)
+    await watcher.until(lambda: told(watcher)[1:] == [("leave", "ann")])
+    second.channels._known = deaf
+    second.channels.missed(b"j:room", None)
+    await watcher.until(lambda: told(watcher)[2:] == [("join", "ann")])
