@@ -26,7 +26,7 @@ from support.serving import until
 from support.shown import JUDGES
 
 FILES = DOCS.parent / "deploy"
-DOCKERFILE = (FILES / "Dockerfile").read_text()
+DOCKERFILE = (FILES / "Dockerfile").read_text().replace("\\\n", "")
 COMPOSE = yaml.safe_load((FILES / "compose.yaml").read_text())
 MANIFEST = list(yaml.safe_load_all((FILES / "kubernetes.yaml").read_text()))
 
@@ -94,7 +94,7 @@ def test_what_refers_to_something_finds_it() -> None:
     assert set(services["chat"]["depends_on"]) <= set(services)
     mounted = {volume.partition(":")[0] for each in services.values() for volume in each.get("volumes", ())}
     assert mounted == set(COMPOSE["volumes"])
-    assert services["caddy"]["command"][-1] == "chat:8000"
+    assert services["caddy"]["command"].split()[-1] == "chat:8000"
 
 
 @contextlib.asynccontextmanager
