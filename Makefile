@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+# How many of the tests' files run at once; JOBS=0: one after the other, as a debugger likes it.
+JOBS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 # What is tested once more in pure Python: all that goes through connections, outlets and mailboxes.
 PURE_TESTS := tests/unit/hub tests/unit/server tests/attack tests/integration/test_channels.py \
 	tests/integration/brokers/test_hubs.py \
@@ -25,11 +28,11 @@ demo: $(VENV)/serve.stamp ## chat in the browser at http://127.0.0.1:4545
 	@$(BIN)/hubbub demo
 
 test: $(VENV)/dev.stamp ## all tests, then those of both twins in pure Python; what is missing is skipped and said
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(PYTEST) $(TESTS)
 ifeq ($(TESTS),tests)
 	@if $(BIN)/python -c 'import sys; from hubbub import native; sys.exit(not native.active())'; then \
 		echo "once more in pure Python, what the compiled part has a twin for:"; \
-		HUBBUB_NATIVE=0 $(BIN)/python -m pytest $(PURE_TESTS); \
+		HUBBUB_NATIVE=0 $(PYTEST) $(PURE_TESTS); \
 	else \
 		echo "not once more in pure Python, for that was it: HUBBUB_NATIVE=0, or nothing could be compiled here"; \
 	fi

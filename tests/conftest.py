@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,13 @@ async def gone_clients() -> AsyncIterator[None]:
         RawClient.alive.pop().kill()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder with a short path, in place of pytest's: the kernel takes 107 bytes for the path of a socket."""
+    with tempfile.TemporaryDirectory(prefix="hb-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module", params=["python", "compiled"])
