@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hubbub.hub import publishing
 from hubbub.wire import frames, handshake, protocol
 from support.client import RawClient
 from support.twins import Twin, twin_named
@@ -43,6 +44,14 @@ async def gone_clients() -> AsyncIterator[None]:
         RawClient.alive.pop().kill()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+
+
+@pytest.fixture(autouse=True)
+def gone_publishers() -> Iterator[None]:
+    """What `hubbub.publish` keeps for the next call ends with the test: the next one may have another folder."""
+    yield
+    while publishing._nodes:
+        publishing._nodes.popitem()[1].close()
 
 
 @pytest.fixture

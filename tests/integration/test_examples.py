@@ -139,7 +139,8 @@ broker_transport_options = dict.fromkeys(
         async with running([sys.executable, "-c", prepare + ask], cwd=tmp_path) as publisher:
             assert await publisher.wait() == 0
         await until(lambda: hub.statistics().broker.received == 2, 20)  # type: ignore[union-attr]
-        assert (await client.read(), await client.read()) == ("news", "the end")  # the same task published once
+        # The same task published once. A folder as Celery's broker keeps no order.
+        assert {await client.read(), await client.read()} == {"news", "the end"}
     await hub.close()
 
 

@@ -25,6 +25,7 @@ from hubbub.brokers import messages as m
 from hubbub.brokers.contract import Outgoing, Publication, Published
 from hubbub.brokers.memory import Engine, MemoryBroker
 from hubbub.brokers.places import is_own, place_beside, place_of
+from hubbub.errors import Misuse
 from hubbub.logs import logger, on_stderr
 from hubbub.system import AF_UNIX, lock_file
 
@@ -304,7 +305,7 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns: 0, or 1 when another relay is there already, or has the file."""
+    """Returns: 0, or 1 when another relay is there already, or has the file, or there is no place for its socket."""
     parser = argparse.ArgumentParser(prog="hubbub relay", description="Join the processes of this machine.")
     parser.add_argument("socket", help="its path, or a name within the user's own folder")
     parser.add_argument("--sqlite", metavar="FILE", default="", help="keep histories there")
@@ -315,9 +316,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--service", action="store_true", help="wait for another relay to end, and say when it is ready"
     )
     given = parser.parse_args(arguments)
-    path = place_of(given.socket)
-    places = {path, place_beside(given.sqlite)} if given.sqlite else {path}
     with on_stderr():
+        try:
+            path = place_of(given.socket)
+            places = {path, place_beside(given.sqlite)} if given.sqlite else {path}
+        except Misuse as error:
+            logger.error("%s", error)
+            return 1
         held = [lock(place, given.service) for place in sorted(places)]
         if None in held:
             return 1

@@ -163,6 +163,16 @@ async def test_a_relay_that_runs_as_a_service_waits_for_its_place(
                 await hub.close()
 
 
+async def test_a_relay_without_a_place_says_so_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hubbub.brokers.relay", f"{tmp_path}/none/own.sock"]
+    async with running(command, stderr=asyncio.subprocess.PIPE) as relay:
+        assert relay.stderr is not None
+        said = (await relay.stderr.read()).decode()
+        assert await relay.wait() == 1
+    assert said.endswith(f"there is no folder {tmp_path}/none for the socket own.sock\n")
+    assert said.count("\n") == 1
+
+
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "publish-from-anywhere.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
