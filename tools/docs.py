@@ -6,26 +6,18 @@ python tools/docs.py --check  exit with 1 if one of them is out of date
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import enum
-import inspect
 import re
 import sys
-import textwrap
 import tomllib
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import typer
+from reference import described, documented, reference
 from typer.main import get_command
 
 import hubbub
-import hubbub.api
-import hubbub.asgi
 import hubbub.realtime
 from hubbub.cli import app
 from hubbub.realtime import conversation
@@ -43,51 +35,13 @@ AT_HOME = {  # pages of the repository that the site has as well
     "CONTRIBUTING.md": "about/contributing.md",
     "SECURITY.md": "about/reporting.md",
 }
-GROUPS = {
-    "Channels": ["Hub", "Member", "Overflow", "Statistics"],
-    "Handlers and sockets": ["Handler", "Socket", "Request", "Closed", "Cause", "Reject"],
-    "Messages": ["text", "binary", "Frame"],
-    "Serving": ["run", "serve", "Server", "ServerStatistics", "Limits", "Deflate"],
-    "Between processes": ["publish", "publish_async", "History", "Ticket", "Published", "BrokerStatistics"],
-    "Errors": ["HubbubError", "Misuse", "Overloaded", "BrokerUnavailable", "LimitReached", "Disconnected"],
-}
-ASGI = ["WebSocketProtocol", "socket"]
-REALTIME = [
-    "Realtime",
-    "Client",
-    "Connected",
-    "Accepted",
-    "Refreshed",
-    "Denied",
-    "Fault",
-    "Published",
-    "Publishing",
-    "HistoryResult",
-    "Publication",
-    "Position",
-    "ClientInfo",
-    "Tokens",
-    "Namespace",
-    "History",
-    "Names",
-    "Bounds",
-    "RealtimeStatistics",
-    "NodeInfo",
-    "Error",
-    "Disconnect",
-]
-ON_ITS_OWN_PAGE = {
-    hubbub.Limits: "Every bound, field by field: [limits](limits.md).\n",
-    hubbub.realtime.Namespace: "Every option, field by field: [sessions](sessions.md#namespaces).\n",
-    hubbub.realtime.Bounds: "Every bound, field by field: [sessions](sessions.md#bounds).\n",
-}
 MADE = "<!-- Written by tools/docs.py from the code: change the docstrings, then run it. -->\n"
 
 
 def pages() -> dict[str, str]:
     """Every page by its name."""
     return {
-        "reference.md": reference(),
+        **{name: f"{MADE}\n{text}" for name, text in reference().items()},
         "sessions.md": sessions(),
         "limits.md": limits(),
         "command-line.md": command_line(),
@@ -108,151 +62,6 @@ def on_the_site(file: str, page: str) -> str:
 
     text = re.sub(r"(\[[^\[\]]*\])\((?!\w+:|#)([^)\s]+)\)", turned, (ROOT / file).read_text())
     return f"<!-- Written by tools/docs.py from {file}: change that. -->\n\n{text}"
-
-
-def reference() -> str:
-    listed = {name for names in GROUPS.values() for name in names}
-    assert listed == set(hubbub.__all__), (
-        f"not in a group of the reference, or not public: {listed ^ set(hubbub.__all__)}"
-    )
-    parts = [
-        MADE,
-        "# Reference\n",
-        "Everything public is in `hubbub`, `hubbub.asgi`, `hubbub.realtime` and `hubbub.api`; all else may change.\n",
-    ]
-    for group, names in GROUPS.items():
-        parts.append(f"## {group}\n")
-        parts += [entry("hubbub", name, getattr(hubbub, name)) for name in names]
-    parts.append("## In web frameworks\n")
-    parts += [entry("hubbub.asgi", name, getattr(hubbub.asgi, name)) for name in ASGI]
-    assert set(REALTIME) == set(hubbub.realtime.__all__), "not in the reference, or not public"
-    parts.append("## Real-time sessions\n")
-    parts += [entry("hubbub.realtime", name, getattr(hubbub.realtime, name)) for name in REALTIME]
-    parts.append("## The HTTP API\n")
-    parts += [entry("hubbub.api", name, getattr(hubbub.api, name)) for name in hubbub.api.__all__]
-    return "\n".join(parts)
-
-
-def entry(module: str, name: str, item: Any) -> str:
-    """One public name."""
-    lines = [f"### {module}.{name}\n"]
-    made_elsewhere = item is hubbub.Frame  # and its fields may be the compiled twin's
-    if inspect.isclass(item) and (
-        issubclass(item, enum.Enum | tuple | msgspec.Struct) or dataclasses.is_dataclass(item) or made_elsewhere
-    ):
-        if item in ON_ITS_OWN_PAGE:
-            return "\n".join([*lines, doc(item), ON_ITS_OWN_PAGE[item]])
-        if not any(described(item)) and "Args:" not in (item.__doc__ or "") and not made_elsewhere:
-            lines.append(f"```python\n{name}{signature(item)}\n```\n")
-        lines += [doc(item), *attributes(item)]
-    elif inspect.isclass(item):
-        lines += [f"```python\n{name}{signature(item)}\n```\n", doc(item), *attributes(item), *methods(item)]
-    else:
-        lines += [f"```python\n{name}{signature(item)}\n```\n", doc(item)]
-    return "\n".join(lines)
-
-
-def signature(item: Any) -> str:
-    try:
-        found = inspect.signature(item)
-    except ValueError:
-        return "()"
-    shown, named = list[str](), False
-    for parameter in found.parameters.values():
-        if parameter.name == "self":
-            continue
-        if parameter.kind is parameter.KEYWORD_ONLY and not named:
-            shown.append("*")
-            named = True
-        shown.append(argument(parameter))
-        named = named or parameter.kind is parameter.VAR_POSITIONAL
-    returned = "" if found.return_annotation is found.empty else f" -> {annotated(found.return_annotation)}"
-    line = f"({', '.join(shown)}){returned}"
-    return line if len(line) < 90 else "(\n    " + ",\n    ".join(shown) + f"\n){returned}"
-
-
-def argument(parameter: inspect.Parameter) -> str:
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
-    text = f"{stars}{parameter.name}"
-    if parameter.annotation is not parameter.empty:
-        text += f": {annotated(parameter.annotation)}"
-    if parameter.default is parameter.empty:
-        return text
-    default = parameter.default
-    value = getattr(default, "__qualname__", "") if callable(default) else repr(default)
-    return f"{text} = {value}" if ":" in text else f"{text}={value}"
-
-
-def annotated(annotation: Any) -> str:
-    named = getattr(annotation, "__forward_arg__", annotation)  # as named tuples keep theirs
-    return named if isinstance(named, str) else inspect.formatannotation(named)
-
-
-def doc(item: Any) -> str:
-    """A docstring as Markdown."""
-    text = inspect.getdoc(item) or ""
-    out = []
-    for line in text.splitlines():
-        word = line.partition(":")[0].strip()
-        if word in ("Args", "Returns", "Raises", "Source") and not line.startswith(" "):
-            rest = line.partition(":")[2].strip()
-            out += ["", f"**{word}:** {rest}", ""]
-        elif line.startswith("    ") and not line.startswith("        ") and ":" in line:
-            name, _, rest = line.strip().partition(":")
-            out.append(f"- `{name}`:{rest}")
-        else:
-            out.append(line.strip())
-    return "\n".join(out) + "\n"
-
-
-def attributes(item: type) -> list[str]:
-    """Fields and members that have a docstring of their own."""
-    shown = [(name, " ".join(text.split())) for name, text, _ in described(item) if name not in inner(item)]
-    return [f"- `{name}`: {text}" for name, text in shown] + [""]
-
-
-def described(item: type) -> Iterator[tuple[str, str, str]]:
-    """Name, docstring and default of each field, read from the source: Python forgets such docstrings."""
-    (node,) = ast.parse(textwrap.dedent(inspect.getsource(item))).body
-    assert isinstance(node, ast.ClassDef)
-    made = [inner for inner in node.body if isinstance(inner, ast.FunctionDef) and inner.name == "__init__"]
-    for body in (node.body, *(inner.body for inner in made)):
-        for field, after in pairwise(body):
-            if not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)):
-                continue
-            target = field.targets[0] if isinstance(field, ast.Assign) else getattr(field, "target", None)
-            name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "_")
-            if not name.startswith("_"):
-                value = getattr(field, "value", None)
-                yield name, str(after.value.value), ast.unparse(value) if value is not None else ""
-
-
-def methods(item: type) -> list[str]:
-    """Its own, and those of the parts that it is made of."""
-    out = []
-    public = {getattr(module, name) for module in (hubbub, hubbub.asgi, hubbub.realtime) for name in module.__all__}
-    parts = [base for base in item.__mro__ if base is item or (base not in public and "hubbub" in base.__module__)]
-    for name, member in ((name, member) for part in parts for name, member in vars(part).items()):
-        if name.startswith("_") or not inspect.getdoc(member) or name in inner(item):
-            continue
-        if isinstance(member, property):
-            out.append(f"#### {item.__name__}.{name}\n\n{doc(member)}")
-        elif callable(member):
-            kind = "async " if inspect.iscoroutinefunction(member) else ""
-            call = f"```python\n{kind}{name}{signature(member)}\n```"
-            out.append(f"#### {item.__name__}.{name}\n\n{call}\n\n{doc(member)}")
-    return out
-
-
-def inner(item: type) -> set[str]:
-    """What a public class has for this library alone."""
-    if item is hubbub.asgi.WebSocketProtocol:
-        everything = {name for base in item.__mro__ for name in vars(base)}
-        return everything - {"limits", "compression", "hub"}
-    return {
-        hubbub.Server: {"start"},
-        hubbub.realtime.Client: {"become", "be_called", "tell", "writable", "write"},
-    }.get(item, set())
 
 
 def sessions() -> str:
@@ -404,11 +213,11 @@ def shown(name: str, default: Any) -> str:
 
 def command_line() -> str:
     root = get_command(app)
-    parts = [MADE, "# The command line\n", doc(root.callback)]
+    parts = [MADE, "# The command line\n", documented(root.callback)]
     for name, command in sorted(root.commands.items()):  # type: ignore[attr-defined]
         arguments = [param for param in command.params if param.param_type_name == "argument"]
         usage = " ".join([f"hubbub {name}", "[OPTIONS]", *(param.name.upper() for param in arguments)])
-        parts += [f"## hubbub {name}\n", f"```\n{usage}\n```\n", doc(command.callback)]
+        parts += [f"## hubbub {name}\n", f"```\n{usage}\n```\n", documented(command.callback)]
         parts += ["| option | variable | default | what it does |", "|---|---|---|---|"]
         for param in command.params:
             flags = (
