@@ -11,7 +11,7 @@ PURE_TESTS := tests/unit/hub tests/unit/server tests/attack tests/integration/te
 	tests/integration/brokers/test_hubs.py \
 	tests/integration/test_handlers.py tests/integration/test_callbacks.py $(wildcard tests/integration/test_asgi*.py) \
 	tests/integration/test_unix_sockets.py tests/integration/test_timeouts.py tests/integration/test_transports.py \
-	tests/integration/test_supervision.py $(wildcard tests/integration/test_tls*.py) \
+	tests/integration/test_supervision.py tests/integration/test_refusals.py tests/integration/test_disconnecting.py $(wildcard tests/integration/test_tls*.py) \
 	tests/integration/realtime/test_deltas.py tests/integration/realtime/test_many.py
 FUZZ_SECONDS ?= 60
 FAULTS ?= 20

@@ -326,7 +326,7 @@ def inner(item: type) -> set[str]:
     """What a public class has for this library alone."""
     if item is hubbub.asgi.WebSocketProtocol:
         everything = {name for base in item.__mro__ for name in vars(base)}
-        return everything - {"limits", "compression", "hub"}
+        return everything - {"limits", "compression", "hub", "allowed_origins"}
     return INNER.get(item, set())
 
 

@@ -27,8 +27,12 @@ HUBBUB = [sys.executable, "-m", "hubbub"]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return python("-m", "hubbub", *arguments, **environment)
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*HUBBUB, *arguments],
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
         cwd=EXAMPLES,
@@ -66,7 +70,12 @@ def test_it_says_its_version() -> None:
         (["serve", "chat"], "not of the form module:name"),
         (["serve", "nothing:Chat"], "no module 'nothing'"),
         (["serve", "chat:Chad"], "it has Chat"),
-        (["serve", "chat:json"], "neither a Handler class nor an ASGI application"),
+        (["serve", "chat:json"], "chat:json is neither a Handler class nor an ASGI application, but a module"),
+        (["serve", "chat:Chat", "--allowed-origin", "example.com"], 'an origin is such as "https://example.com"'),
+        (
+            ["serve", "fastapi_chat:app", "--allowed-origin", "example.com"],
+            'an origin is such as "https://example.com"',
+        ),
         (["serve", "chat:Chat", "--limit", "max_size=1"], "no limit 'max_size'"),
         (["serve", "chat:Chat", "--limit", "max_inbox=many"], "is a number"),
         (["serve", "chat:Chat", "--limit", "max_inbox=0"], "above zero"),
@@ -101,16 +110,25 @@ def test_mistakes_are_answered_with_what_to_do(arguments: list[str], complaint: 
     assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("command", [["serve", "chat:Chat"], ["serve", "fastapi_chat:app"], ["demo"]])
-def test_a_port_in_use_is_answered_with_what_to_do(command: list[str]) -> None:
+SERVERS = ["serve chat:Chat", "serve chat:Chat --workers 2 --broker local:", "serve fastapi_chat:app", "serve", "demo"]
+PROGRAM = "import sys; sys.path.insert(0, '.'); import hubbub; from chat import Chat; hubbub.run(Chat, port={port})"
+
+
+@pytest.mark.parametrize("command", [*SERVERS, "run"])
+def test_a_port_in_use_is_answered_with_what_to_do(command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run(*command, HUBBUB_PORT=str(port))
+        if command == "run":
+            done = python("-c", PROGRAM.format(port=port))
+        else:
+            done = run(*command.split(), HUBBUB_PORT=str(port))
     assert done.returncode != 0
     expected = (
-        f"cannot listen on 127.0.0.1:{port}: Address already in use: stop the program that does, or choose another"
+        f"cannot listen on 127.0.0.1:{port}: Address already in use: stop the program that does,"
+        " or choose another with --port, or port= in Python"
     )
-    assert done.stderr.strip() == f"hubbub: {expected}"
+    assert expected in done.stderr.strip().splitlines()[-1]
+    assert ("Traceback" in done.stderr) == (command == "run")
 
 
 KUBERNETES = {

@@ -50,7 +50,7 @@ async def test_callbacks_come_in_order_and_messages_as_what_they_are() -> None:
         await until(lambda: handler.everyone[0].ends)
         (name, request), *rest = handler.everyone[0].events
         assert name == "handshake"
-        assert (request.path, request.query) == ("/path", "query")
+        assert (request.path, dict(request.query)) == ("/path", {"query": ""})
         assert request.peer == client.writer.get_extra_info("sockname")
         assert rest == [
             ("opened", None),
@@ -434,7 +434,7 @@ async def test_who_says_no_more_may_still_read_all_that_waits_for_it(frames: byt
             assert await client.read_close() == (1000, "")
         assert await client.at_end()
         await until(lambda: handler.everyone[0].ends)
-        cause, code, _ = handler.everyone[0].ends[0]
+        cause, code, *_ = handler.everyone[0].ends[0]
         assert (cause, code) == ((Cause.CLIENT, 1000) if frames else (Cause.RESET, 1006))
 
 

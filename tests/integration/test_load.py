@@ -228,12 +228,12 @@ async def test_messages_that_reach_other_rooms_are_found() -> None:
 async def test_refusals_are_reported_with_their_reason() -> None:
     class Closed(Recorder):
         def handshake(self, request: hubbub.Request) -> str | None:
-            if int(request.query) % 2:
+            if int(request.query["number"]) % 2:
                 raise hubbub.Reject("no_entry", status=403)
             return None
 
     async with serving(Closed.fresh()) as server:
-        code, report, shown = await load(f"ws://127.0.0.1:{server.port}/?{{connection}}")
+        code, report, shown = await load(f"ws://127.0.0.1:{server.port}/?number={{connection}}")
     assert code == 1
     assert report["connections"]["failed"] == {"refused with HTTP 403 Forbidden, error: no_entry": 3}
     assert report["connections"]["opened"] == 3

@@ -73,7 +73,7 @@ async def test_a_peer_is_pinged_and_told_and_cut_if_it_stays_silent() -> None:
         assert await client.read_close() == (1011, "keepalive ping timeout")
         assert await client.at_end()
         await until(lambda: handler.everyone[0].ends)
-        cause, code, text = handler.everyone[0].ends[0]
+        cause, code, text, _ = handler.everyone[0].ends[0]
         assert (cause, code) == (Cause.TIMEOUT, 1011)
         assert "pong" in text
 

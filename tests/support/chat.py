@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from fastapi_chat import app as example
 
@@ -34,7 +33,7 @@ class Chat(hubbub.Handler):
     """The same without a framework."""
 
     def handshake(self, request: hubbub.Request) -> str | None:
-        self.name = dict(parse_qsl(request.query)).get("name", "somebody")
+        self.name = request.query.get("name", "somebody")
         return None
 
     def opened(self) -> None:

@@ -41,10 +41,10 @@ ALLOWED: dict[str, set[str]] = {
     "asgi": COMMON | {"wire", "hub", "server"},
     "realtime": COMMON | {"asgi", "brokers", "hub", "node", "server", "wire"},
     "api": {"arguments", "brokers", "errors", "extras", "logs", "realtime"},
-    "standalone": COMMON | {"api", "asgi", "brokers", "hub", "realtime"},
+    "standalone": COMMON | {"api", "asgi", "brokers", "hub", "realtime", "wire"},
     "load": {"errors", "extras", "logs", "system", "wire"},
     "demo": {"", "asgi", "extras", "realtime", "supervision"},
-    "cli": COMMON | {"", "asgi", "brokers", "demo", "hub", "load", "realtime", "server", "standalone"},
+    "cli": COMMON | {"", "asgi", "brokers", "demo", "hub", "load", "realtime", "server", "standalone", "wire"},
     "__main__": {"errors", "cli"},
     "": {"api", "asgi", "brokers", "errors", "hub", "limits", "node", "realtime", "server", "wire"},
 }

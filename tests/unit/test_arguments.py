@@ -97,6 +97,10 @@ WHAT: list[tuple[dict[str, Any], str]] = [
     ({"compression": True}, "hubbub.Deflate()"),
     ({"compression": hubbub.Deflate}, "the class Deflate itself"),
     ({"reuse_port": "yes"}, "True or False"),
+    ({"allowed_origins": "https://a.example"}, "a list of origins"),
+    ({"allowed_origins": ["a.example"]}, 'an origin is such as "https://example.com"'),
+    ({"health": "health"}, 'a path such as "/health"'),
+    ({"health": True}, "or None, not True"),
 ]
 RUN: list[tuple[dict[str, Any], str]] = [
     ({"workers": "2"}, "workers is a whole number from 1 on, not '2'"),

@@ -14,10 +14,13 @@ from hubbub import native
 SEEN = {
     hubbub.Hub: {
         "broadcast",
+        "channels",
         "channels_of",
         "close",
         "count",
         "count_everywhere",
+        "disconnect",
+        "disconnect_everywhere",
         "is_member",
         "join",
         "leave",

@@ -7,7 +7,7 @@ when it stops. Nothing else of it is used.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any, ClassVar
 
 from hubbub import native
@@ -19,7 +19,7 @@ from hubbub.asgi.sockets import SOCKET, Tickets
 from hubbub.errors import Disconnected, Misuse
 from hubbub.hub import Hub
 from hubbub.limits import Limits
-from hubbub.server import Cause, Closed, Connection, Inbox, Phase
+from hubbub.server import PLAIN, Cause, Closed, Connection, Inbox, Phase
 from hubbub.wire import Deflate, HandshakeReader, Request
 
 __all__ = ["WebSocketProtocol", "tickets"]
@@ -28,7 +28,6 @@ native.active()  # or refuse to start: uvicorn imports this module when it does
 
 WHOLE = 2**31  # bytes and lines of a request: uvicorn has read it already, within bounds of its own
 SORRY = b"Internal Server Error"  # the body of a 500
-PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
 
 Message = MutableMapping[str, Any]
 Scope = dict[str, Any]
@@ -64,10 +63,19 @@ class WebSocketProtocol(Connection):
     """How permessage-deflate is negotiated, if uvicorn's `ws_per_message_deflate` is on, as it is by default."""
     hub: ClassVar[Hub | None] = None
     """A hub whose statistics count all connections, not only those that have joined a channel."""
+    allowed_origins: ClassVar[Sequence[str] | None] = None
+    """Of pages that may connect, as of `hubbub.serve`; None: all may."""
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         kind = type(self)
-        context = context_of(config, server_state, hub=kind.hub, limits=kind.limits, compression=kind.compression)
+        context = context_of(
+            config,
+            server_state,
+            hub=kind.hub,
+            limits=kind.limits,
+            compression=kind.compression,
+            allowed_origins=kind.allowed_origins,
+        )
         super().__init__(context)
         self._config = config
         self._server_state = server_state

@@ -32,7 +32,7 @@ def scope_of(
         "root_path": root,
         "path": root + unquote(request.path),
         "raw_path": root.encode("ascii") + request.path.encode("ascii"),
-        "query_string": request.query.encode("ascii"),
+        "query_string": request.target.partition("?")[2].encode("ascii"),
         "headers": [(name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers.pairs()],
         "subprotocols": request.subprotocols,
         "state": state.copy(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,7 @@ from hubbub.hub import Hub
 from hubbub.limits import Limits
 from hubbub.logs import PeerLog
 from hubbub.server import Context
-from hubbub.wire import Deflate
+from hubbub.wire import Deflate, Origins
 
 __all__ = ["LOG", "context_of"]
 
@@ -23,7 +24,13 @@ _contexts: WeakKeyDictionary[Any, Context] = WeakKeyDictionary()
 
 
 def context_of(
-    config: Any, server_state: Any, *, hub: Hub | None, limits: Limits | None, compression: Deflate | None
+    config: Any,
+    server_state: Any,
+    *,
+    hub: Hub | None,
+    limits: Limits | None,
+    compression: Deflate | None,
+    allowed_origins: Sequence[str] | None,
 ) -> Context:
     """The one of that server, made with its first connection.
 
@@ -36,7 +43,10 @@ def context_of(
     if context is None or context.loop is not loop:
         limits = limits or _limits(config)
         agreed = compression if config.ws_per_message_deflate else None
-        context = _contexts[server_state] = Context(hub=hub, limits=limits, compression=agreed, loop=loop)
+        origins = None if allowed_origins is None else Origins(allowed_origins)
+        context = _contexts[server_state] = Context(
+            hub=hub, limits=limits, compression=agreed, loop=loop, origins=origins
+        )
         context.log = PeerLog(limits.max_log_rate, logger=LOG)
     return context
 

@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import signal
 import sys
 from typing import Any
 
 import uvicorn
 
-from hubbub import native
+from hubbub import Handler, Hub, Misuse, native
 from hubbub.logs import logger
 from hubbub.server.listener import SocketFile, bind_tcp, bind_unix
 from hubbub.server.settings import hosts_of
 
 __all__ = ["serve_application"]
+
+
+def judge_application(target: str, found: Any) -> None:
+    """Raises: Misuse: it is no ASGI application, as far as one can see; it says what it is."""
+    arguments = 3
+    if inspect.isclass(found):
+        what = f"the class {found.__name__}, which is not derived from hubbub.Handler"
+        arguments = 1 if any("__call__" in vars(base) for base in found.__mro__) else 3  # as of ASGI 2
+    elif inspect.isroutine(found):
+        what = "a function"
+    elif isinstance(found, Handler):
+        raise Misuse(f"{target} is a handler, and each connection needs its own: name the class {type(found).__name__}")
+    elif isinstance(found, Hub):
+        raise Misuse(f"{target} is a Hub: name the Handler class that is to be served, and the hub with --hub {target}")
+    else:
+        what = "a module" if inspect.ismodule(found) else f"an object of type {type(found).__name__}"
+    if callable(found):
+        try:
+            inspect.signature(found).bind(*range(arguments))
+            return
+        except TypeError:  # it takes other arguments
+            with contextlib.suppress(TypeError):
+                inspect.signature(found).bind()
+                what += ". If it makes an application, name what it makes"
+        except ValueError:  # nobody knows which
+            return
+    raise Misuse(f"{target} is neither a Handler class nor an ASGI application, but {what}")
 
 
 def serve_application(settings: dict[str, Any], host: str, port: int, path: str | None, mode: int) -> None:

@@ -12,11 +12,12 @@ from typing import Annotated, Any, cast
 import typer
 
 from hubbub import Deflate, Handler, Hub, Limits, Misuse, run
-from hubbub.cli.applications import serve_application
+from hubbub.cli.applications import judge_application, serve_application
 from hubbub.cli.options import Host, LogLevel, Port, load, set_up_logging, to_limits, to_mode, was_given
 from hubbub.cli.standalone import is_realtime, serve_standalone
 from hubbub.server import Loop, event_loop
 from hubbub.server.settings import path_of
+from hubbub.wire import Origins
 
 __all__ = ["serve"]
 
@@ -59,6 +60,23 @@ def serve(
     compression: Annotated[
         bool, typer.Option(envvar="HUBBUB_COMPRESSION", help="Accept permessage-deflate. Costs memory and CPU.")
     ] = False,
+    allowed_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="HUBBUB_ALLOWED_ORIGIN",
+            metavar="ORIGIN",
+            help="Sites whose pages may connect, such as https://example.com; repeat it for several. Left out: all,"
+            " and with the standalone server those of its own host.",
+        ),
+    ] = None,
+    health: Annotated[
+        str,
+        typer.Option(
+            envvar="HUBBUB_HEALTH",
+            metavar="PATH",
+            help='Where plain HTTP requests are told that the server works; "" for nowhere.',
+        ),
+    ] = "/health",
     limit: Annotated[
         list[str] | None,
         typer.Option(envvar="HUBBUB_LIMIT", metavar="NAME=VALUE", help="One of hubbub.Limits; repeat it for several."),
@@ -117,12 +135,17 @@ def serve(
             workers=workers,
             limits=limits,
             compression=Deflate() if compression else None,
+            allowed_origins=allowed_origin,
+            health=health or None,
             loop=chosen_loop,
         )
-    elif callable(found):
+    else:
+        judge_application(target, found)
+        if was_given(context, "health"):
+            raise Misuse(f"--health is for a Handler: {target} answers at paths of its own")
         settings: dict[str, Any] = {
             "app": target,
-            "ws": _protocol(limits, workers),
+            "ws": _protocol(limits, allowed_origin, workers),
             "ws_per_message_deflate": compression,
             "workers": workers,
             "loop": loop,
@@ -132,8 +155,6 @@ def serve(
             "log_level": log_level,
         }
         serve_application(settings, host, port, path_of(uds), mode)
-    else:
-        raise Misuse(f"{target} is neither a Handler class nor an ASGI application, but {found!r}")
 
 
 def _tls_context(certificate: Path | None, key: Path | None) -> tls.SSLContext | None:
@@ -150,14 +171,19 @@ def _tls_context(certificate: Path | None, key: Path | None) -> tls.SSLContext |
     return context
 
 
-def _protocol(limits: Limits | None, workers: int) -> type[asyncio.Protocol] | str:
+def _protocol(limits: Limits | None, origins: list[str] | None, workers: int) -> type[asyncio.Protocol] | str:
     from hubbub.asgi import WebSocketProtocol  # late: it refuses to start where HUBBUB_NATIVE says so
 
-    if limits is None:
+    if limits is None and origins is None:
         return "hubbub.asgi:WebSocketProtocol"
     if workers > 1:  # each is a new process, which finds classes by name only
-        raise Misuse("limits of an application with several workers: set them in a subclass of WebSocketProtocol")
-    return type("WebSocketProtocol", (WebSocketProtocol,), {"limits": limits})
+        raise Misuse(
+            "limits and allowed origins of an application with several workers: set them in a subclass of"
+            " WebSocketProtocol"
+        )
+    if origins is not None:
+        Origins(origins)  # or refuse
+    return type("WebSocketProtocol", (WebSocketProtocol,), {"limits": limits, "allowed_origins": origins})
 
 
 def _hub(named: str | None, module: Any) -> Hub | None:

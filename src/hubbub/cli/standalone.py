@@ -37,6 +37,8 @@ KEYS = {  # of the configuration, by the option that counts more
     "broker": "broker.url",
     "ssl_certfile": "http_server.tls.cert_pem",
     "ssl_keyfile": "http_server.tls.key_pem",
+    "allowed_origin": "client.allowed_origins",
+    "health": "health.handler_prefix",
 }
 LEVELS = {"trace": "debug", "warn": "warning", "fatal": "critical", "none": "critical"}  # as Centrifugo calls them
 
@@ -65,13 +67,7 @@ def serve_standalone(target: str | None, chosen: Mapping[str, Any]) -> None:
         if package == "hubbub":
             raise
         raise Misuse(f"the standalone server needs {package}: pip install 'hubbub[standalone]'") from None
-    if "hub" in chosen:
-        raise Misuse("--hub goes with a Handler: the standalone server has a hub of its own")
-    options: dict[str, Any] = {KEYS[name]: _value(value) for name, value in chosen.items() if name in KEYS}
-    if "ssl_certfile" in chosen:
-        options["http_server.tls.enabled"] = True
-    elif "ssl_keyfile" in chosen:
-        raise Misuse("--ssl-keyfile goes with --ssl-certfile: with a key alone nothing would be encrypted")
+    options = _options(target, chosen)
     dev, checking = bool(chosen.get("dev")), bool(chosen.get("check"))
     found = configuration(chosen.get("config"), os.environ, options, DEV if dev else {})
     logging.disable(logging.NOTSET if checking else logging.WARNING)  # each process says it again when it serves
@@ -85,6 +81,23 @@ def serve_standalone(target: str | None, chosen: Mapping[str, Any]) -> None:
         raise typer.Exit(1)
     if not checking:
         _serve(target, chosen, found, dev)
+
+
+def _options(target: str | None, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the command line stands for keys of the configuration. Raises: Misuse: it goes with something else."""
+    if "hub" in chosen:
+        raise Misuse("--hub goes with a Handler: the standalone server has a hub of its own")
+    options: dict[str, Any] = {KEYS[name]: _value(value) for name, value in chosen.items() if name in KEYS}
+    if "ssl_certfile" in chosen:
+        options["http_server.tls.enabled"] = True
+    elif "ssl_keyfile" in chosen:
+        raise Misuse("--ssl-keyfile goes with --ssl-certfile: with a key alone nothing would be encrypted")
+    if options.get("health.handler_prefix") == "":
+        del options["health.handler_prefix"]
+        options["health.enabled"] = False
+    if target is not None and "allowed_origin" in chosen:
+        raise Misuse(f"the sessions of {target} have origins of their own: Realtime(allowed_origins=...)")
+    return options
 
 
 def _tell(found: Configuration, noted: Sequence[Mistake]) -> None:

@@ -8,7 +8,7 @@ and those that share one are chained, the newest first. What needs the lock tell
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hubbub.hub.channel import Channel
@@ -25,6 +25,16 @@ class Directory:
         self.newest: dict[int, Channel] = {}
         """By hash, of those that share one."""
         self.count: int = 0
+
+    def ids(self) -> list[Any]:
+        """Of all channels, in no order. Others may come and go meanwhile."""
+        found: list[Any] = []
+        for channel in list(self.newest.values()):
+            each: Channel | None = channel
+            while each is not None:
+                found.append(each.id)
+                each = each.next
+        return found
 
     def find(self, id: Hashable) -> Channel | None:
         """The channel of that id. Its last member may leave, and another channel of that id begin, at any moment."""

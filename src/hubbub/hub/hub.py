@@ -32,7 +32,7 @@ from hubbub.hub.statistics import Statistics, fanout
 from hubbub.limits import Limits
 from hubbub.lock import carry_out, inside, lock, perform, put_off
 from hubbub.node import Ticket
-from hubbub.wire import Frame, frame
+from hubbub.wire import Frame, close, frame
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -104,7 +104,9 @@ class Hub(Register, Generic[Meta]):
         super().__init__(bounds, Overflow.of(overflow), shards, (writers, max_writers))
         if broker := os.environ.get("HUBBUB_BROKER", "") if broker is None else broker:
             instance("history", history, History, "a hubbub.History")
-            self._reach = Reach(broker, history, bounds, self._hand_out, self.count, self._counters.drops, missed)
+            self._reach = Reach(
+                broker, history, bounds, self._hand_out, self.count, self.disconnect, self._counters.drops, missed
+            )
         # whether others' broadcasts reach its members, or whoever owns it sees to that; and whether it was said if not
         self._spans: bool = self._reach is not None and self._reach.traits.processes
         self._warned: bool = False
@@ -180,6 +182,10 @@ class Hub(Register, Generic[Meta]):
         """The ids of the channels that the socket is a member of, in the order in which it joined them."""
         return self._channels_of(outlet_of(socket))
 
+    def channels(self) -> list[Any]:
+        """The ids of all channels that have members in this process, in no order."""
+        return self._channels.ids()
+
     def count(self, channel: Hashable) -> int:
         """How many members the channel has; 0 if there is no such channel."""
         known = self._channels.find(channel)
@@ -199,6 +205,33 @@ class Hub(Register, Generic[Meta]):
         finally:
             if put_off:
                 carry_out()
+
+    def disconnect(
+        self,
+        target: Hashable | Socket,
+        code: int = 1000,
+        reason: str = "",
+        *,
+        exclude: Socket | Iterable[Socket] | None = None,
+    ) -> int:
+        """Close the connection of every member that the channel has in this process, as `Socket.close` does.
+
+        Each gets what was broadcast before, and has left every channel when this returns. That takes some 30
+        microseconds for each: of a channel with many thousands, call it from a thread.
+
+        Args:
+            target: a channel, or one Socket.
+            exclude: a socket, or several, that stay.
+
+        Returns: how many were open.
+        Raises: Misuse: a code or reason that may not be sent.
+        """
+        close(whole("a close code", code, 0), reason)  # or refuse, whether there are members or not
+        if hasattr(target, "socket"):
+            outlet_of(target)  # which a handler has none of: it says what to pass
+        spared = outlets_of(exclude)
+        sockets = [target] if isinstance(target, Socket) else [seat.socket for seat in self._seats(target)]
+        return sum(socket.close(code, reason) for socket in sockets if socket._outlet not in spared)
 
     # Broadcasting
 
@@ -320,7 +353,27 @@ class Hub(Register, Generic[Meta]):
 
         Raises: BrokerUnavailable: there is no link, or some did not answer: it says which, and what the others have.
         """
-        return self.count(channel) if self._reach is None else await self._reach.count_everywhere(channel, timeout)
+        if self._reach is None:
+            return self.count(channel)
+        return await self._reach.everywhere("count", channel, timeout)
+
+    async def disconnect_everywhere(
+        self,
+        channel: Hashable,
+        code: int = 1000,
+        reason: str = "",
+        *,
+        timeout: float = 2.0,  # noqa: ASYNC109
+    ) -> int:
+        """`disconnect` the members in all processes that share the broker; they have so many seconds to answer.
+
+        Raises: BrokerUnavailable: there is no link, or some did not answer: it says which, and what the others did.
+            Misuse: a code or reason that may not be sent.
+        """
+        if self._reach is None:
+            return self.disconnect(channel, code, reason)
+        close(whole("a close code", code, 0), reason)
+        return await self._reach.everywhere("disconnect", channel, timeout, code, reason)
 
     async def close(self) -> None:
         """Give the broker what waits for it, and leave it, as the end of the program does. Nothing goes out then."""

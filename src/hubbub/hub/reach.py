@@ -41,13 +41,15 @@ class Reach:
         broker: a URL or a Broker.
         hand_out: the hub's broadcast to its own members; raises Overloaded.
         count: the hub's own count of members.
+        disconnect: the hub's own end of all members, with a code and a reason.
         drops: counts messages that found no room.
         missed: the program's own callback.
     """
 
     def __init__(
         self, broker: str | Broker, history: History | None, limits: Limits, hand_out: HandOut,
-        count: Callable[[Hashable], int], drops: Counter[str], missed: Missed | None,
+        count: Callable[[Hashable], int], disconnect: Callable[[Hashable, int, str], int], drops: Counter[str],
+        missed: Missed | None,
     ) -> None:  # fmt: skip
         first = broker_for(broker)  # refused now, if ever
         brokers = iter([first])
@@ -55,6 +57,7 @@ class Reach:
         self._history = history
         self._hand_out = hand_out
         self._count = count
+        self._answers: dict[str, Callable[..., int]] = {"count": count, "disconnect": disconnect}
         self._drops = drops
         self._missed = missed
         self._log = PeerLog(limits.max_log_rate)
@@ -109,15 +112,15 @@ class Reach:
         self._ids.pop(name, None)
         self.node.unwant(name)
 
-    async def count_everywhere(self, channel: Hashable, seconds: float) -> int:
-        """Of all nodes. Raises: BrokerUnavailable: some did not answer in time."""
-        counts, silent = await self.node.survey("count", self.name(channel).hex(), seconds)
+    async def everywhere(self, question: str, channel: Hashable, seconds: float, *more: Any) -> int:
+        """The sum of what all nodes answer. Raises: BrokerUnavailable: some did not in time."""
+        counts, silent = await self.node.survey(question, [self.name(channel).hex(), *more], seconds)
         total = sum(int(count) for count in counts.values())
         if silent:
             names = ", ".join(sorted(node.hex() for node in silent))
             raise BrokerUnavailable(
                 f"{len(silent)} of {len(silent) + len(counts)} processes did not answer within {seconds:g} s ({names});"
-                f" the others have {total} members"
+                f" the others {'have' if question == 'count' else 'disconnected'} {total} members"
             )
         return total
 
@@ -186,9 +189,8 @@ class Reach:
 
     def answer(self, question: str, content: Any) -> Any:
         """What others ask this process."""
-        if question == "count":
-            return self._count(channel_of(bytes.fromhex(content)))
-        return None
+        name, *more = content
+        return self._answers[question](channel_of(bytes.fromhex(name)), *more) if question in self._answers else None
 
 
 def _numbers() -> Callable[[], int]:

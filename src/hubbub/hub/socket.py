@@ -46,6 +46,8 @@ class Closed(NamedTuple):
     cause: Cause
     code: int
     text: str
+    channels: tuple[Any, ...] = ()
+    """Those that it was in, in the order of joining; in a handler's `closed` alone."""
 
 
 class Link(Protocol):

@@ -6,19 +6,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
 from hubbub import asgi
 from hubbub.errors import Disconnected, Reject
 from hubbub.realtime.protocol import JSON, PROTOBUF, Dialect
 from hubbub.realtime.session import Session
 from hubbub.server import Closed, Handler
-from hubbub.wire import Headers, Request
+from hubbub.wire import Headers, Request, Values, query_of
 
 if TYPE_CHECKING:
     from hubbub.realtime.service import Service
 
-__all__ = ["SMALL_CLIENT", "Application", "SessionHandler", "allows"]
+__all__ = ["SMALL_CLIENT", "Application", "SessionHandler"]
 
 SMALL_CLIENT = Path(__file__).parent / "static" / "client.js"
 
@@ -35,30 +34,14 @@ class Manner(NamedTuple):
     """In the dialect, and not by WebSocket alone: that is for people with a command line tool."""
 
 
-def manner_of(query: str, subprotocols: Iterable[str]) -> tuple[Manner, str | None]:
+def manner_of(asked: Values, subprotocols: Iterable[str]) -> tuple[Manner, str | None]:
     """That, and the subprotocol to choose, if any."""
     offers = list(subprotocols)
-    asked = parse_qs(query)
-    pings = "true" not in asked.get("cf_ws_frame_ping_pong", ())
+    pings = "true" not in asked.get_all("cf_ws_frame_ping_pong")
     if PROTOBUF.subprotocol in offers:
         return Manner(PROTOBUF, pings), PROTOBUF.subprotocol
-    binary = "protobuf" in (*asked.get("format", ()), *asked.get("cf_protocol", ()))
+    binary = "protobuf" in (*asked.get_all("format"), *asked.get_all("cf_protocol"))
     return Manner(PROTOBUF if binary else JSON, pings), JSON.subprotocol if JSON.subprotocol in offers else None
-
-
-def allows(origin: str | None, host: str | None, allowed: Iterable[str] | None) -> bool:
-    """Whether a page of that origin may connect. A client that is no browser has none.
-
-    Args:
-        allowed: origins such as "https://example.com", or "*"; None: that of the host alone.
-    """
-    if origin is None:
-        return True
-    parts = urlsplit(origin.lower())
-    if allowed is None:
-        return bool(parts.netloc) and parts.netloc == (host or "").lower()
-    wanted = f"{parts.scheme}://{parts.netloc}"
-    return any(one in ("*", wanted) for one in (known.lower().rstrip("/") for known in allowed))
 
 
 class SessionHandler(Handler):
@@ -74,7 +57,7 @@ class SessionHandler(Handler):
 
     def handshake(self, request: Request) -> str | None:
         self._headers = headers = request.headers
-        if not allows(headers.get("origin"), headers.get("host"), self._service.allowed_origins):
+        if not self._service.origins.allow(headers):
             raise Reject("this origin is not allowed", status=403)
         self._manner, chosen = manner_of(request.query, request.subprotocols)
         return chosen
@@ -125,10 +108,10 @@ class Application:
         if (await receive())["type"] != "websocket.connect":
             return
         headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
-        if not allows(headers.get("origin"), headers.get("host"), self._service.allowed_origins):
+        if not self._service.origins.allow(headers):
             return await send({"type": "websocket.close", "code": 1008})
         query: bytes = scope.get("query_string", b"")
-        manner, chosen = manner_of(query.decode("latin-1"), scope.get("subprotocols", ()))
+        manner, chosen = manner_of(query_of(query.decode("latin-1")), scope.get("subprotocols", ()))
         await send({"type": "websocket.accept", "subprotocol": chosen})
         socket = asgi.socket(scope, send)
         session = Session(self._service, socket, *manner, headers)

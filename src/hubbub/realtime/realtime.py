@@ -46,7 +46,8 @@ class Realtime(Publisher, Users):
         anonymous: clients without a token are let in, as nobody.
         personal: the namespace of a channel for each user, to which the server subscribes them; "" for those without
             one. None: there are no such channels.
-        allowed_origins: of pages that may connect, such as "https://example.com", or "*". None: the server's own host.
+        allowed_origins: of pages that may connect, such as "https://example.com", "https://*.example.com" or "*".
+            None: the server's own host.
         name: of this node, for `info`; "": the host's name and the process' number.
         version: what clients are told in the reply to their connect, and `info`.
 
@@ -60,8 +61,6 @@ class Realtime(Publisher, Users):
         anonymous: bool = False, personal: str | None = None, allowed_origins: Sequence[str] | None = None,
         name: str = "", version: str = "hubbub",
     ) -> None:  # fmt: skip
-        if isinstance(allowed_origins, str):
-            raise Misuse(f"allowed_origins is a list of origins, not {shown(allowed_origins)}")
         self._service = Service(
             broker=broker, tokens=tokens, subscription_tokens=subscription_tokens, namespaces=namespaces, names=names,
             bounds=bounds, limits=limits, insecure=insecure, anonymous=anonymous, personal=personal,

@@ -48,6 +48,7 @@ from hubbub.realtime.statistics import Counts
 from hubbub.realtime.tokens import Tokens
 from hubbub.server.sweep import Sweep
 from hubbub.supervision import supervise
+from hubbub.wire import Origins
 
 __all__ = ["Service"]
 
@@ -75,7 +76,7 @@ class Service:
         self.insecure: bool = insecure
         self.anonymous: bool = anonymous
         self.personal: str | None = personal
-        self.allowed_origins: Sequence[str] | None = allowed_origins
+        self.origins: Origins = Origins(allowed_origins)
         self.name: str = name or f"{socket.gethostname()}_{os.getpid()}"
         self.version: str = version
         self.started: float = time.monotonic()

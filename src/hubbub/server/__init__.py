@@ -5,7 +5,7 @@ calls its Handler. `sweep.py` keeps time for all. `asgi` builds on `Connection`,
 """
 
 from hubbub.hub import Cause, Closed, Link, Socket
-from hubbub.server.connection import Connection
+from hubbub.server.connection import PLAIN, Connection
 from hubbub.server.context import Context, ServerStatistics
 from hubbub.server.handler import Handler
 from hubbub.server.inbox import Inbox
@@ -15,6 +15,7 @@ from hubbub.server.server import DEFAULT_PORT, Server, serve
 
 __all__ = [
     "DEFAULT_PORT",
+    "PLAIN",
     "Cause",
     "Closed",
     "Connection",

@@ -35,9 +35,10 @@ from hubbub.wire import (
     refuse,
 )
 
-__all__ = ["Connection", "Phase"]
+__all__ = ["PLAIN", "Connection", "Phase"]
 
 NO_PONG = close(1011, "keepalive ping timeout")  # code and words of other servers: their clients know them
+PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
 EARLY = 64 * 1024  # bytes kept of a client that sends frames before it was accepted
 
 
@@ -266,7 +267,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         if upgraded:
             self.context.closed[closed.cause] += 1
         self._reader = self._wire = None
-        self.ended(closed)
+        self.ended(closed._replace(channels=self.socket.left) if self.socket.left else closed)
 
     def pause_writing(self) -> None:
         if hasattr(self, "outlet"):
@@ -307,12 +308,17 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
             try:
                 request = reader.receive(data)
             except HandshakeError as error:
-                return self.refuse(error.status, error.cause, error.headers, error.text.encode())
+                if error.status == 426 and reader.path == context.health and error.cause == "upgrade":
+                    return self._tell_health()
+                headers = (*error.headers, *PLAIN) if error.text else error.headers
+                return self.refuse(error.status, error.cause, headers, error.text.encode())
             early = reader.rest
         if request is None:
             return
         if self._refusal:
             return self.refuse(503, self._refusal)
+        if context.origins is not None and not context.origins.allow(request.headers):
+            return self.refuse(403, "origin")
         self._early = early
         self._reader = None
         self.phase = DECIDING
@@ -320,6 +326,14 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         self.socket = Socket(self, self.outlet)
         request.peer = self.peer  # called when somebody asks: few do
         self.requested(request)
+
+    def _tell_health(self) -> None:
+        """Somebody wants to know whether the server takes connections, such as a load balancer."""
+        if self._refusal:
+            return self.refuse(503, self._refusal)
+        self.transport.write(refuse(200, PLAIN, b"ok\n"))
+        self.because(Closed(Cause.REJECTED, 200, "health"))
+        self._fail()
 
     # The end
 

@@ -18,7 +18,7 @@ from hubbub.rounds import Round, round_of
 from hubbub.server.sweep import Sweep
 from hubbub.supervision import supervise
 from hubbub.system import descriptors
-from hubbub.wire import Deflate
+from hubbub.wire import Deflate, Origins
 
 if TYPE_CHECKING:
     from hubbub.server.connection import Connection
@@ -61,10 +61,19 @@ class Context:
         hub: the hub that the server's sockets belong to from the start, if any.
         compression: settings for permessage-deflate; None refuses it.
         loop: the loop that all connections live on.
+        origins: of the pages that may connect; None: all may.
+        health: the path at which a plain HTTP request is told that the server works; None: none.
     """
 
     def __init__(
-        self, *, hub: Hub | None, limits: Limits, compression: Deflate | None, loop: asyncio.AbstractEventLoop
+        self,
+        *,
+        hub: Hub | None,
+        limits: Limits,
+        compression: Deflate | None,
+        loop: asyncio.AbstractEventLoop,
+        origins: Origins | None = None,
+        health: str | None = None,
     ) -> None:
         if not native.active():  # or it refuses to start
             _say_that_it_is_slow()
@@ -72,6 +81,8 @@ class Context:
         self.limits = limits
         self.compression = compression
         self.loop = loop
+        self.origins = origins
+        self.health = health
         self.round: Round = round_of(loop)
         self.counters: Counters = hub._counters if hub is not None else Counters()
         self.log: PeerLog = PeerLog(limits.max_log_rate)

@@ -44,7 +44,10 @@ class Handler:
         """So many messages to this client were dropped since the last call: its overflow policy acted."""
 
     def closed(self, reason: Closed) -> Awaitable[None] | None:
-        """The connection is over: called exactly once if `handshake` was reached. It is in no channel any more."""
+        """The connection is over: called exactly once if `handshake` was reached.
+
+        It is in no channel any more; `reason.channels` are those that it was in.
+        """
 
     def write(self, data: str | bytes | Frame) -> bool:
         """`self.socket.write`."""

@@ -68,7 +68,7 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.s
                 if error.errno == errno.EADDRNOTAVAIL and len(found) > 1:  # IPv6 without an address for it
                     sockets.pop().close()
                     continue
-                raise _cannot_listen(where, error) from None
+                raise _cannot_listen(where, error, "port") from None
     except BaseException:
         for listening in sockets:
             listening.close()
@@ -107,7 +107,7 @@ def bind_unix(path: str, mode: int) -> socket.socket:
         listening.listen(BACKLOG)  # or the next one to come would take it for one that nobody listens on
     except OSError as error:
         listening.close()
-        raise _cannot_listen(path, error) from None
+        raise _cannot_listen(path, error, "uds") from None
     except BaseException:
         listening.close()
         raise
@@ -150,15 +150,15 @@ class SocketFile:
 
 
 _ADVICE = {
-    errno.EADDRINUSE: "stop the program that does, or choose another",
+    errno.EADDRINUSE: "stop the program that does, or choose another with --{option}, or {option}= in Python",
     errno.EADDRNOTAVAIL: "it is no address of this machine; 0.0.0.0 is all of its IPv4",
     errno.EACCES: "this user may not; ports below 1024 are root's, and a Unix socket needs a folder to write to",
     errno.ENOENT: "its folder has to be made first",
 }
 
 
-def _cannot_listen(where: str, error: OSError) -> OSError:
-    advice = _ADVICE.get(error.errno or 0)
+def _cannot_listen(where: str, error: OSError, option: str) -> OSError:
+    advice = _ADVICE.get(error.errno or 0, "").format(option=option)
     return OSError(error.errno, f"cannot listen on {where}: {error.strerror or error}{f': {advice}' if advice else ''}")
 
 

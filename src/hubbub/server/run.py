@@ -67,6 +67,8 @@ def run(
     reuse_port: bool = False,
     limits: Limits | None = None,
     compression: Deflate | None = None,
+    allowed_origins: Sequence[str] | None = None,
+    health: str | None = "/health",
     loop: Loop = "auto",
     started: Callable[[Server], None] | None = None,
 ) -> None:
@@ -91,6 +93,7 @@ def run(
     if started is not None and not callable(started):
         raise Misuse(f"started is a function that takes the server, not {shown(started)}")
     settings: dict[str, Any] = {"hub": hub, "limits": limits, "compression": compression, "ssl": ssl, "host": host}
+    settings |= {"allowed_origins": allowed_origins, "health": health}
     if workers == 1:
         settings |= {"port": port, "uds": uds, "uds_mode": uds_mode, "sockets": sockets, "reuse_port": reuse_port}
         with on_stderr():

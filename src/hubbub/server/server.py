@@ -22,10 +22,10 @@ from hubbub.server.handler import Handler
 from hubbub.server.listener import Listener, bind_tcp, bind_unix, reactor_for
 from hubbub.server.phase import Phase
 from hubbub.server.session import Session
-from hubbub.server.settings import factory_of, hosts_of, path_of, sockets_of, tls_of
+from hubbub.server.settings import factory_of, health_of, hosts_of, path_of, sockets_of, tls_of
 from hubbub.supervision import supervise
 from hubbub.system import AF_UNIX, needs_unix
-from hubbub.wire import Deflate
+from hubbub.wire import Deflate, Origins
 
 if TYPE_CHECKING:
     from hubbub.native._reactor import Reactor
@@ -56,6 +56,10 @@ class serve:  # noqa: N801  it is called like a function
         limits: the bounds; the hub's if left out.
         compression: `hubbub.Deflate()` to accept permessage-deflate, which is off by default: it costs memory
             and CPU for every connection, and compressed secrets beside a peer's text can be guessed.
+        allowed_origins: of pages that may connect, such as "https://example.com", "https://*.example.com" or "*"; a
+            client that is no browser has none, and may. None: all may. A server that knows its users by cookies needs
+            it, as any site can make its visitors' browsers connect.
+        health: the path at which a plain HTTP request, such as a load balancer's, is answered with 200; None: none is.
 
     Raises: Misuse: arguments that are wrong or contradict each other. OSError: an address cannot be had.
     """
@@ -74,6 +78,8 @@ class serve:  # noqa: N801  it is called like a function
         reuse_port: bool = False,
         limits: Limits | None = None,
         compression: Deflate | None = None,
+        allowed_origins: Sequence[str] | None = None,
+        health: str | None = "/health",
     ) -> None:
         self._handler = factory_of(handler)
         self._hub = instance("hub", hub, Hub, "a hubbub.Hub")
@@ -93,11 +99,20 @@ class serve:  # noqa: N801  it is called like a function
         self._compression = instance(
             "compression", compression, Deflate, "hubbub.Deflate(), or None for no compression"
         )
+        self._origins = None if allowed_origins is None else Origins(allowed_origins)
+        self._health = health_of(health)
         self._server: Server | None = None
 
     async def __aenter__(self) -> Server:
         loop = asyncio.get_running_loop()
-        context = Context(hub=self._hub, limits=self._limits, compression=self._compression, loop=loop)
+        context = Context(
+            hub=self._hub,
+            limits=self._limits,
+            compression=self._compression,
+            loop=loop,
+            origins=self._origins,
+            health=self._health,
+        )
         self._server = server = Server(context, self._listeners(partial(Session, context, self._handler)))
         await server.start()
         return server

@@ -15,7 +15,7 @@ from hubbub.errors import Misuse
 from hubbub.server.handler import Handler
 from hubbub.system import AF_UNIX, needs_unix
 
-__all__ = ["factory_of", "hosts_of", "path_of", "sockets_of", "tls_of"]
+__all__ = ["factory_of", "health_of", "hosts_of", "path_of", "sockets_of", "tls_of"]
 
 LONGEST_PATH = 107 if sys.platform == "linux" else 103  # bytes that the kernel's sockaddr_un holds, less one for a zero
 
@@ -32,6 +32,14 @@ def factory_of(handler: Any) -> Callable[[], Handler]:
     if inspect.iscoroutinefunction(handler):
         raise Misuse("what makes the handlers is a plain function: await in `handshake` or `opened` instead")
     return cast("Callable[[], Handler]", handler)
+
+
+def health_of(health: Any) -> str | None:
+    """The path at which the server says that it works. Raises: Misuse: it is none."""
+    if health is not None and not (isinstance(health, str) and health.startswith("/") and "?" not in health):
+        raise Misuse(f'health is a path such as "/health", or None, not {shown(health)}')
+    path: str | None = health
+    return path
 
 
 def hosts_of(host: Any) -> list[str]:

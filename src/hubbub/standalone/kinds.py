@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
-from urllib.parse import urlsplit
+
+from hubbub import wire
+from hubbub.errors import Misuse
 
 __all__ = [
     "Choice",
@@ -177,9 +179,12 @@ class Origins(Texts):
     def read(self, value: Any) -> tuple[str, ...]:
         found = Texts.read(self, value)
         for one in found:
-            parts = urlsplit(one)
-            if one != "*" and not (parts.scheme and parts.netloc and one == f"{parts.scheme}://{parts.netloc}"):
-                raise ValueError(f'origins such as "https://example.com", without a path, or "*": {one[:80]!r} is none')
+            try:
+                wire.Origins([one])
+            except Misuse:
+                raise ValueError(
+                    f'origins such as "https://example.com", without a path, or "*": {one[:80]!r} is none'
+                ) from None
         return found
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from hashlib import sha1
 from http import HTTPStatus
 from typing import Any
 
 from hubbub import native
 from hubbub.errors import HandshakeError, Misuse
+from hubbub.wire.values import Headers, Values, cookies_of, query_of
 
-__all__ = ["HandshakeReader", "Headers", "Request", "accept", "accept_key", "read_usual", "refuse"]
+__all__ = ["HandshakeReader", "Request", "accept", "accept_key", "read_usual", "refuse"]
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 VERSION = "13"
@@ -38,46 +39,12 @@ _NO_UPGRADE = (
 )
 
 
-class Headers(Mapping[str, str]):
-    """Headers by name, whatever its case. `[]` and `get` join a repeated header with commas; values are Latin-1."""
-
-    __slots__ = ("_pairs",)
-
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        self._pairs = pairs  # names in lower case, in the order of arrival
-
-    def __getitem__(self, name: str) -> str:
-        values = self.get_all(name)
-        if not values:
-            raise KeyError(name)
-        return ", ".join(values)
-
-    def get_all(self, name: str) -> list[str]:
-        """Every value of that header, in order."""
-        name = name.lower()
-        return [value for known, value in self._pairs if known == name]
-
-    def pairs(self) -> list[tuple[str, str]]:
-        """Every header line, in order, the name in lower case."""
-        return list(self._pairs)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(name for name, _ in self._pairs))
-
-    def __len__(self) -> int:
-        return len({name for name, _ in self._pairs})
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and any(known == name.lower() for known, _ in self._pairs)
-
-    def __repr__(self) -> str:
-        return f"Headers({self._pairs!r})"
-
-
 class Request:
     """An upgrade request."""
 
-    __slots__ = ("_headers", "_peer", "target")
+    __slots__ = ("_headers", "_peer", "_query", "target")
+
+    _query: Values
 
     def __init__(self, target: str, headers: Headers, peer: Any = None) -> None:
         self.target: str = target
@@ -108,9 +75,18 @@ class Request:
         return self.target.partition("?")[0]
 
     @property
-    def query(self) -> str:
-        """What follows the question mark, as sent."""
-        return self.target.partition("?")[2]
+    def query(self) -> Values:
+        """What follows the question mark, decoded: `request.query["room"]`, or `request.query.get_all("tag")`."""
+        try:
+            return self._query
+        except AttributeError:  # nobody has asked before
+            self._query = query_of(self.target.partition("?")[2])
+            return self._query
+
+    @property
+    def cookies(self) -> Values:
+        """The cookies, in the order in which the browser sends them, which is with the nearest path first."""
+        return cookies_of(self.headers.get_all("cookie"))
 
     @property
     def subprotocols(self) -> list[str]:
@@ -173,6 +149,11 @@ class HandshakeReader:
         self._pairs: list[tuple[str, str]] = []
         self.rest: bytes = b""
         """What followed the head, once it is complete."""
+
+    @property
+    def path(self) -> str:
+        """What is asked for, without its query; "" if that has not come."""
+        return (self._target or "").partition("?")[0]
 
     def receive(self, data: bytes | memoryview) -> Request | None:
         """The request, as soon as it is complete. `data` may be overwritten after the call.

@@ -122,6 +122,19 @@ async def test_members_are_counted_everywhere(make: Make) -> None:
         assert await one.count_everywhere("elsewhere") == 0
 
 
+async def test_members_are_disconnected_everywhere(make: Make) -> None:
+    one, other = make(), make()
+    async with member(one) as (first, _), member(other) as (second, _), member(other, "elsewhere") as (third, _):
+        await until(lambda: nodes(one) == nodes(other) == 2)
+        with pytest.raises(hubbub.Misuse, match="close code"):
+            await one.disconnect_everywhere("room", 999)
+        assert await one.disconnect_everywhere("room", 4001, "moved") == 2
+        assert await first.read_close() == await second.read_close() == (4001, "moved")
+        assert await one.disconnect_everywhere("room") == 0
+        third.text("still here")
+        assert other.disconnect("elsewhere") == 1
+
+
 def nodes(hub: hubbub.Hub) -> int:
     broker = hub.statistics().broker
     assert broker is not None
