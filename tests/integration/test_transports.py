@@ -74,6 +74,24 @@ async def test_a_slow_reader_over_tls_has_a_backlog_and_gets_everything_in_order
         await until(lambda: handler.everyone[0].buffered == 0)
 
 
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+async def test_what_the_kernel_keeps_for_a_client_is_unread(
+    tls: ssl.SSLContext, trusting: ssl.SSLContext, encrypted: bool
+) -> None:
+    handler = Recorder.fresh()
+    async with serving(handler, ssl=tls if encrypted else None) as server:
+        client = await RawClient.connect(server.port, ssl=trusting if encrypted else None, limit=1024)
+        client.writer.transport.pause_reading()
+        socket = handler.everyone[0].socket
+        while not socket.buffered:
+            socket.write(bytes(100_000))
+        assert socket.unread > socket.buffered
+        client.writer.transport.resume_reading()
+        reading = asyncio.ensure_future(client.reader.read(-1))
+        await until(lambda: not socket.unread)
+        reading.cancel()
+
+
 @pytest.mark.limit("max_total_backlog")
 @pytest.mark.limit("backlog_timeout")
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])

@@ -72,6 +72,9 @@ class Sender:
     def closing(self, closed: Closed) -> None:
         """The close frame goes out as `websocket.close`; the server does the rest."""
 
+    def on_its_way(self) -> int:
+        return 0
+
     def cut(self, cause: str) -> None:
         """The client does not read. All that ASGI offers is a close, behind what the server still holds."""
         if self._sending is not None:

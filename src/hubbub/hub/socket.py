@@ -57,6 +57,9 @@ class Link(Protocol):
     def closing(self, closed: Closed) -> None:
         """The close frame has been put; called once, on the event loop."""
 
+    def on_its_way(self) -> int:
+        """Bytes that the kernel keeps until the peer has them; 0 where it does not tell."""
+
 
 class Socket:
     """One client. `write`, `ping` and `close` may be called from any thread; none of them raises for a closed one."""
@@ -125,6 +128,11 @@ class Socket:
     def buffered(self) -> int:
         """Bytes written that the kernel has not taken yet."""
         return self._outlet.buffered
+
+    @property
+    def unread(self) -> int:
+        """Bytes written that have not reached the peer's machine, as far as ours knows: those `buffered` among them."""
+        return self._outlet.buffered + self._link.on_its_way()
 
     @property
     def is_open(self) -> bool:

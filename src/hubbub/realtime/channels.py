@@ -197,6 +197,9 @@ class Channels:
             handed = self._forms.hand_out(channel, events)
         except Overloaded:
             return False
+        except Exception as error:  # nobody knows who has it
+            self._log.failure("a publication could not be handed out", error)
+            handed = -1
         for publication, event in events:
             channel.advance(Position(publication.offset, publication.epoch), publication.previous, event)
             if publication.id in self.handed:

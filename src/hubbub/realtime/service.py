@@ -55,6 +55,7 @@ __all__ = ["Service"]
 FIRST_LINK = 2.0  # seconds
 
 READS = 0.05  # seconds until it is seen again whether a slow client reads
+HEAD = 10  # bytes of a frame before its payload, at the most
 
 
 class Service:
@@ -81,6 +82,7 @@ class Service:
         self.version: str = version
         self.started: float = time.monotonic()
         limits = limits or Limits()
+        self._max_backlog = limits.max_backlog
         self.log: PeerLog = PeerLog(limits.max_log_rate)
         self.hub: Hub = Hub(overflow="drop-rest", limits=limits, broker="")
         self.hub._spans = first.traits.processes
@@ -179,8 +181,9 @@ class Service:
         """Tell a session that takes nothing more that it lacks something in that channel, as soon as it does."""
         if not session.socket.is_open or channel in session.subs:
             return
-        told = push(Unsubscribes.INSUFFICIENT_STATE, channel)
-        if not session.tell(told):  # there is no room, or it is closed
+        told = session.dialect.encode(push(Unsubscribes.INSUFFICIENT_STATE, channel))
+        waiting = session.socket.buffered  # what does not fit is not tried, for it would be counted as dropped
+        if (waiting and waiting + len(told) + HEAD > self._max_backlog) or not session.write([told]):
             asyncio.get_running_loop().call_later(READS, self.tell_when_it_reads, session, channel)
 
     def _tell_presence(self, session: Session, subscription: Subscription, *, joined: bool, lost: bool = False) -> None:

@@ -63,6 +63,7 @@ class Session(Client):
         "_pings",
         "_service",
         "_since",
+        "_unread",
         "coming",
         "due",
         "granted",
@@ -81,6 +82,7 @@ class Session(Client):
         self._since: float = service.sweep.now
         self._pings = pings
         self._pinged: float = 0.0  # when, if the pong is missing
+        self._unread = 0  # bytes that had not reached the client then, the ping among them
         self.subs: dict[str, Subscription] = {}
         self.granted: frozenset[str] | None = None
         """What its token subscribed it to. None: it had none, or the program has decided."""
@@ -434,18 +436,25 @@ class Session(Client):
                 return None
             return self._since + bounds.connect_timeout
         if self._pinged and now >= self._pinged + bounds.pong_timeout:
-            if self._conversation.owes_pong and not self._busy:
+            waits = self._busy or self._ping_is_under_way()
+            if self._conversation.owes_pong and not waits:
                 self.end(Disconnects.NO_PONG)
                 return None
-            self._pinged = now if self._busy else 0.0
+            self._pinged = now if waits else 0.0
         if not self._service.insecure and self._service.expiring.check(self, time.time()):
             return None
         if now >= self._since:
             if self._pings and self.write([self.dialect.ping]):
                 self._conversation.pinged()
                 self._pinged = now
+                self._unread = self.socket.unread
             self._since = now + bounds.ping
         return self._next(now)
+
+    def _ping_is_under_way(self) -> bool:
+        """Whether the client reads, slowly, what was written before the ping."""
+        before, self._unread = self._unread, self.socket.unread
+        return self.socket.buffered > 0 or self._unread < before
 
     def _schedule_ping(self, now: float, part: float) -> None:
         self._since = now + self._service.bounds.ping * part  # from here on: when the next ping is due

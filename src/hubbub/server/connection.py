@@ -195,6 +195,14 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         peer = self.peer()
         return str(cast("tuple[Any, ...]", peer)[0]) if isinstance(peer, tuple) else ""
 
+    def on_its_way(self) -> int:
+        """Bytes that the kernel keeps until the peer has them; 0 where it does not tell."""
+        try:
+            shared: Any = self.transport.get_extra_info("socket") or self.transport
+            return unsent(shared.fileno())
+        except (OSError, ValueError, AttributeError):
+            return 0
+
     # asyncio's calls
 
     def connection_made(self, transport: Any) -> None:
@@ -273,7 +281,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         if hasattr(self, "outlet"):
             self.outlet.pause()
         now = self.context.sweep.now
-        self.stall(now, self.transport.get_write_buffer_size() + self._queued_in_kernel())
+        self.stall(now, self.transport.get_write_buffer_size() + self.on_its_way())
         self.context.sweep.at(self, now + self.context.limits.backlog_timeout)
 
     def resume_writing(self) -> None:
@@ -414,14 +422,6 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
             finally:
                 same.detach()
 
-    def _queued_in_kernel(self) -> int:
-        """Bytes that the kernel keeps until the peer has them; 0 where it does not tell."""
-        try:
-            shared: Any = self.transport.get_extra_info("socket") or self.transport
-            return unsent(shared.fileno())
-        except (OSError, ValueError, AttributeError):
-            return 0
-
     def _enter(self, phase: Phase) -> None:
         """The end begins, in one way or another."""
         self.phase = phase
@@ -458,7 +458,7 @@ class Connection(Intake, asyncio.BufferedProtocol, asyncio.Protocol):
         limits = self.context.limits
         if self.waits:
             self.excuse(now)
-        queued = self._queued_in_kernel()
+        queued = self.on_its_way()
         left = self.transport.get_write_buffer_size() + queued
         due, again = self.judge(now, limits, left, self.outlet.buffered, queued)
         match due:

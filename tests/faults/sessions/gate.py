@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 __all__ = ["Gate", "Link"]
 
-RECEIVE_BUFFER = 4096  # bytes, which the kernel doubles
+# Bytes, which the kernel doubles. With a quarter of it a loaded machine comes to where a segment is larger than the
+# window: then one leaves every 0.2 s, by the timer that looks for a window, and large replies take minutes.
+RECEIVE_BUFFER = 16 * 1024
 WAITS = 16 * 1024  # bytes for a client that does not read, before nothing is read for it
 
 

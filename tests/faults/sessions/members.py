@@ -165,6 +165,8 @@ class SessionMember:
             with suppress(OSError, TimeoutError):
                 await self._visit()
             self._subscribed = False
+            for task in self._tasks:  # what it asked for is over with the connection
+                task.cancel()
             for answer in self._answers.values():
                 answer.cancel()
             self._answers.clear()
