@@ -59,6 +59,7 @@ class Link(Protocol):
 
     def on_its_way(self) -> int:
         """Bytes that the kernel keeps until the peer has them; 0 where it does not tell."""
+        ...
 
 
 class Socket:
