@@ -436,8 +436,9 @@ class Session(Client):
                 return None
             return self._since + bounds.connect_timeout
         if self._pinged and now >= self._pinged + bounds.pong_timeout:
-            waits = self._busy or self._ping_is_under_way()
-            if self._conversation.owes_pong and not waits:
+            owes = self._conversation.owes_pong
+            waits = self._busy or (owes and self._ping_is_under_way())
+            if owes and not waits:
                 self.end(Disconnects.NO_PONG)
                 return None
             self._pinged = now if waits else 0.0
