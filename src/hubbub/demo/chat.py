@@ -19,7 +19,7 @@ from hubbub.realtime import Accepted, Bounds, Client, Connected, Denied, History
 __all__ = ["LIMITS", "rt", "tell_news"]
 
 DAY = 86_400  # seconds
-LIMITS = Limits(max_message_size=16 * 1024, max_message_rate=50)
+LIMITS = Limits(max_message_size=16 * 1024)
 NEWS = "news:rooms"
 NEWS_INTERVAL = 1.0  # seconds
 LISTED = 30  # rooms in the news
@@ -37,7 +37,7 @@ rt: Realtime = Realtime(
             history=History(1, ttl=DAY), force_recovery=True, force_recovery_mode="cache", auto_cache_recover=True
         ),
     },
-    bounds=Bounds(max_channels=41),  # twenty rooms, who types in them, and the news
+    bounds=Bounds(max_channels=41, max_command_rate=50),  # twenty rooms, who types in them, and the news
     limits=LIMITS,
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 // The chat: its rooms, its connection, and what the user does. What happens is noted at once, and drawn a frame later.
 
 import { Log } from "./log.js";
-import { $, complain, drawMe, drawPeople, drawRoom, drawTabs } from "./page.js";
+import { $, complain, drawMe, drawPeople, drawRoom, drawTabs, set } from "./page.js";
 import { meet, sharedNames } from "./people.js";
 import { Room } from "./room.js";
 import { Lost, Session } from "./session.js";
@@ -9,6 +9,7 @@ import { refusal, states } from "./words.js";
 
 const REST = 6; // times as long as a frame took, until the next: so all of them take a seventh of the time at the most
 const RATE_OVER = 5; // seconds that the rate of messages is the mean of
+const READ_ALOUD = 2; // messages a second at most that a screen reader is to read as they come
 const TELLS_TYPING = 2_500; // milliseconds
 
 const stored = (key, otherwise) => JSON.parse(sessionStorage.getItem(key)) ?? otherwise;
@@ -42,6 +43,11 @@ function change() {
   else requestAnimationFrame(draw);
 }
 
+document.addEventListener("visibilitychange", () => {
+  due = false; // for it may wait for a frame that does not come
+  change();
+});
+
 function draw() {
   due = false;
   began = performance.now();
@@ -51,13 +57,15 @@ function draw() {
     chat.rooms.forEach((room) => (room.reset = room.peopleChanged = true));
     drawMe(chat);
   }
+  const focused = document.activeElement;
   log.draw();
   drawTabs(chat);
   drawRoom(chat, log);
   if (!chat.current || chat.current.peopleChanged) drawPeople(chat);
   if (chat.current) chat.current.peopleChanged = false;
+  if (!focused?.isConnected) $("text").focus(); // where it was is no more
   const unread = [...chat.rooms.values()].reduce((sum, room) => sum + room.unread, 0);
-  if (document.title !== (unread ? `(${unread}) hubbub` : "hubbub")) document.title = unread ? `(${unread}) hubbub` : "hubbub";
+  set(document, "title", unread ? `(${unread}) hubbub` : "hubbub");
 }
 
 const heard = Array(RATE_OVER + 1).fill(0); // how many messages had come, in each of the last seconds
@@ -65,7 +73,9 @@ const heard = Array(RATE_OVER + 1).fill(0); // how many messages had come, in ea
 setInterval(() => {
   heard.shift();
   heard.push(Room.heard);
-  $("rate").textContent = Math.round(((heard.at(-1) - heard[0]) / RATE_OVER) * 10) / 10;
+  const rate = (heard.at(-1) - heard[0]) / RATE_OVER;
+  set($("rate"), "textContent", Math.round(rate * 10) / 10);
+  set($("scroller"), "ariaLive", rate > READ_ALOUD ? "off" : "polite");
 }, 1000);
 
 // Rooms

@@ -86,7 +86,7 @@ function makeOther(chat, name) {
 }
 
 // Only what is different is written: an assignment is work for the browser, and may take a selection away.
-function set(what, property, value) {
+export function set(what, property, value) {
   if (String(what[property]) !== String(value)) what[property] = value;
 }
 
@@ -99,6 +99,9 @@ function keep(list, keys, make, update) {
     const item = there.get(key) ?? make(key);
     item.dataset.key = key;
     update(item, key);
-    if (list.children[at] !== item) list.insertBefore(item, list.children[at] ?? null);
+    if (list.children[at] === item) return;
+    const focused = item.contains(document.activeElement) && document.activeElement;
+    list.insertBefore(item, list.children[at] ?? null);
+    if (focused) focused.focus({ preventScroll: true }); // which it loses on the way
   });
 }

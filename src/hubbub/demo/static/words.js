@@ -13,6 +13,7 @@ const REASONS = {
   103: "You may not do that.",
   106: "You are in as many rooms as one can be in. Leave one first.",
   107: "The server did not understand that.",
+  111: "That was too fast. Wait a moment.",
 };
 
 // Why the server refuses something: what the chat itself says is meant for people, the protocol's own texts are not.
