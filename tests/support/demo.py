@@ -18,6 +18,7 @@ from support.processes import running
 __all__ = ["DESKTOP", "PHONE", "Guest", "demo", "enter", "say"]
 
 DESKTOP, PHONE = {"width": 1100, "height": 700}, {"width": 390, "height": 844}
+PING = b"\x81\x02{}"  # as a frame
 COMMAND = [sys.executable, "-m", "hubbub", "demo", "--broker"]
 
 
@@ -112,3 +113,5 @@ class Guest:
         with contextlib.suppress(OSError):
             while data := await self._client.reader.read(1 << 16):
                 self._heard += data
+                if PING in data:
+                    self._client.text("{}")

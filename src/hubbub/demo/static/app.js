@@ -140,6 +140,7 @@ session.onstate = (state, code, reason, data) => {
   chat.state = document.body.dataset.state = state;
   $("state").textContent = states[state];
   $("again").hidden = state !== "offline" && state !== "over";
+  if (state === "online") complain("");
   if (state === "online") greeted(data.user);
   else if (state !== "connecting") chat.rooms.forEach((room) => room.disconnected());
   if (state === "over" && !started) ask(refusal({ code, message: reason }));

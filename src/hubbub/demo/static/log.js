@@ -115,7 +115,7 @@ export class Log {
     const { said } = item;
     const above = this.#above;
     this.#above = said ?? null;
-    const made = said ? this.#message(said) : element("li", item.traffic ? "note traffic" : "note");
+    const made = said ? this.#message(said) : element("li", item.traffic ? "note" : "note event");
     this.#elements.set(item, made);
     if (!said) tell(made, item);
     else if (above?.user === said.user && said.at - above.at < TOGETHER) made.classList.add("more");

@@ -10,6 +10,7 @@ export function drawTabs(chat) {
     const room = chat.rooms.get(name);
     const [open, leave] = item.children;
     const unread = room === chat.current ? 0 : room.unread;
+    if (room === chat.current && open.ariaCurrent !== "true") item.scrollIntoView({ block: "nearest", inline: "nearest" });
     set(open, "ariaCurrent", String(room === chat.current));
     set(open.lastChild, "textContent", unread > 99 ? "99+" : unread || "");
     set(open.lastChild, "hidden", !unread);
