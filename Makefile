@@ -69,7 +69,7 @@ bench-quick: $(VENV)/dev.stamp ## hubbub, the floor and some peers in under thre
 bench-brokers: $(VENV)/dev.stamp ## four processes on every broker, and what others use for that: a quarter of an hour
 	@$(BIN)/python benchmarks/brokers.py
 
-bench-sessions: $(VENV)/dev.stamp ## what a program publishes to sessions, and sessions that come back: two minutes
+bench-sessions: $(VENV)/dev.stamp ## what programs publish to sessions, and sessions that come back: three minutes
 	@$(BIN)/python benchmarks/sessions.py
 
 chart: $(VENV)/dev.stamp ## draw the README's charts from the newest results, and keep those

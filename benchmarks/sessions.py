@@ -1,4 +1,5 @@
-"""What a program publishes to sessions, and sessions that come back: what native/load.c does not measure.
+"""What programs publish to sessions, in process and over HTTP, and sessions that come back: what native/load.c does not
+measure.
 
 The rest of what sessions cost are workloads of run.py. Prints one table, medians with least and most in brackets.
 """
@@ -11,16 +12,31 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import installed
 import machine
 from measure import Failed, Running
-from peers import OURS, PEERS
+from peers import OURS, PEERS, Peer
 from workloads import Workload
 
 CLIENTS = Path(__file__).parent / "clients"
+KEY = "only on this machine"
+SERVE = Peer(
+    "hubbub serve",
+    lambda port: [str(Path(sys.executable).with_name("hubbub")), "serve", "--port", str(port)],
+    environment={
+        "HUBBUB_HTTP_API_KEY": KEY,
+        "HUBBUB_CHANNEL_WITHOUT_NAMESPACE_HISTORY_SIZE": "300",
+        "HUBBUB_CHANNEL_WITHOUT_NAMESPACE_HISTORY_TTL": "60s",
+    },
+)
+API_PEERS = (SERVE, replace(PEERS["Centrifugo"], environment={"CENTRIFUGO_HTTP_API_KEY": KEY}))
+BATCHES = (1, 100)
+GOALS = {("hubbub serve", 1): 8_000, ("hubbub serve", 100): 100_000}  # publications a second
+API = Workload("api", "publications over the HTTP API", (), needs="sessions", kept=True)
 RECOVERING = Workload("recovering", "1,000 sessions recover 100 publications each", (), needs="sessions", kept=True)
 
 
@@ -36,6 +52,16 @@ def recovered(name: str) -> dict[str, Any]:
     with Running(PEERS[name], RECOVERING) as server:
         command = [sys.executable, str(CLIENTS / "recovering.py"), str(server.port), str(server.process.pid)]
         return _told(command, [machine.LOAD])
+
+
+def over_http(peer: Peer, batch: int, seconds: float) -> dict[str, Any]:
+    """Server and client have a core each."""
+    with Running(peer, API) as server:
+        command = [sys.executable, str(CLIENTS / "api.py"), str(server.port), str(server.process.pid)]
+        figures = _told([*command, KEY, str(batch), str(seconds)], [machine.LOAD])
+    if goal := GOALS.get((peer.name, batch)):
+        figures["of_goal"] = figures["publications_per_s"] / goal
+    return figures
 
 
 def _told(command: list[str], cores: Any) -> dict[str, Any]:
@@ -55,6 +81,15 @@ def main() -> None:
     for _ in range(chosen.rounds):
         for scheme in ("memory:", "sqlite:"):
             runs.setdefault(f"rt.publish, {scheme}", []).append(published(scheme, chosen.seconds))
+        for peer in API_PEERS:
+            for batch in BATCHES:
+                how = "singly" if batch == 1 else f"{batch} in a request"
+                try:
+                    run = over_http(peer, batch, chosen.seconds)
+                except (Failed, installed.Missing) as error:
+                    print(f"without {peer.name}: {error}")
+                else:
+                    runs.setdefault(f"HTTP API, {how}, {peer.name}", []).append(run)
         for name in (OURS, "centrifuge (Go)", "Centrifugo"):
             try:
                 runs.setdefault(f"recovering, {name}", []).append(recovered(name))

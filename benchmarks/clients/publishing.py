@@ -27,9 +27,13 @@ async def main(broker: str, seconds: float) -> None:
             done += 1
 
     tasks = [asyncio.create_task(publish(number)) for number in range(PUBLISHERS)]
+    while done < PUBLISHERS:
+        await asyncio.sleep(0.01)  # the relay starts
     await asyncio.sleep(0.5)
     before, clock, cpu = done, time.monotonic(), time.process_time()
     await asyncio.sleep(seconds)
+    while done == before:
+        await asyncio.sleep(0.01)
     count, took, spent = done - before, time.monotonic() - clock, time.process_time() - cpu
     for task in tasks:
         task.cancel()

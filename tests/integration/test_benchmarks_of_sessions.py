@@ -31,3 +31,12 @@ def test_a_thousand_sessions_recover() -> None:
 
     figures = sessions.recovered(sessions.OURS)
     assert 0 < figures["seconds"] < 30
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_what_comes_over_http_is_counted(batch: int) -> None:
+    import sessions
+
+    figures = sessions.over_http(sessions.SERVE, batch, 0.2)
+    assert figures["publications_per_s"] > 0
+    assert figures["of_goal"] > 0

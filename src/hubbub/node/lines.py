@@ -114,7 +114,9 @@ class Lines:
 
     async def joined(self, batch: Sequence[Outgoing]) -> None:
         """Wait until the channels of these are subscribed to, or there is no link: or this process misses its own."""
-        while self.up and any(self._is_joining(new.channel) for new in batch):
+        while (
+            self.up and (self._joining or self._wishes.changed) and any(self._is_joining(new.channel) for new in batch)
+        ):
             self._settled.clear()
             self.changed.set()
             await self._settled.wait()

@@ -218,8 +218,10 @@ class Outbox:
                 self._tell(outgoing, ticket, results)
         else:
             for (outgoing, ticket, _), result in zip(batch, results, strict=True):
-                if ticket is not None or isinstance(result, Exception):
+                if isinstance(result, Exception):
                     self._tell(outgoing, ticket, result)
+                elif ticket is not None:
+                    ticket.resolve(result)
 
     def settle_some(self, results: Sequence[Result | None]) -> None:
         """What became of each in flight; None: it was not appended, and is among the next ones again."""

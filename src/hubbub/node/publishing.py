@@ -23,7 +23,8 @@ MOMENT = 0.0005  # seconds for which a burst is gathered at the most
 LATE = 0.2  # seconds in which what went into a link that broke may still get to the engine
 REMEMBERED = 4096  # channels whose position is known from what was published to them
 
-Before = dict[bytes, "Position | None"]
+Stood = Position | Published
+Before = dict[bytes, "Stood | None"]
 
 
 class Publishing:
@@ -39,7 +40,8 @@ class Publishing:
         self._lines = lines
         self._counts = counts
         self._patience = patience
-        self._stood: dict[bytes, Position] = {}  # channels with history: behind what this node published last
+        self._stood: dict[bytes, Published] = {}  # channels with history: what this node published last
+        self._doubtful = broker.traits.processes  # in this process there is no link that breaks
         self.filled: asyncio.Event = asyncio.Event()
         self.up: bool = False
 
@@ -53,7 +55,7 @@ class Publishing:
                 before: Before = {}
                 try:
                     await self._lines.joined(batch)
-                    before = self._positions(batch)
+                    before = self._positions(batch) if self._doubtful else {}
                     results = await self._broker.append(batch)
                     self.settle(results)
                     if before:
@@ -78,7 +80,7 @@ class Publishing:
             self._stood.clear()
         for new, result in zip(batch, results, strict=False):
             if new.history is not None and isinstance(result, Published):
-                self._stood[new.channel] = Position(result.offset, result.epoch)
+                self._stood[new.channel] = result
 
     async def _gathered(self) -> list[Outgoing]:
         """The next batch. A burst comes in over some turns of the loop, and is to leave together: each part of it would
@@ -117,7 +119,8 @@ class Publishing:
     async def _look(self, batch: Sequence[Outgoing], before: Before) -> dict[bytes, Published | None]:
         """By id, what is in the histories, or None: it is certainly not there."""
         known: dict[bytes, Published | None] = {}
-        for channel, since in before.items():
+        for channel, stood in before.items():
+            since = None if stood is None else Position(stood.offset, stood.epoch)
             page = await self._broker.history(channel, since)
             there = {p.id: Published(p.offset, p.epoch) for p in page.publications}
             proved = page.complete if since is not None else page.top.offset == 0

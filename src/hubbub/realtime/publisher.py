@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubbub.brokers import Position
 from hubbub.brokers import Published as Appended
@@ -14,7 +14,6 @@ from hubbub.node import Promise, Ticket, Waiter
 from hubbub.realtime.bodies import Sent, body_of, name_of
 from hubbub.realtime.channel import Channel
 from hubbub.realtime.data import encoded
-from hubbub.realtime.namespaces import Place
 from hubbub.realtime.permissions import Asker, reading_history, reading_presence
 from hubbub.realtime.protocol import ClientInfo, Errors, Fault
 from hubbub.realtime.protocol.replies import HistoryResult
@@ -26,8 +25,6 @@ __all__ = ["Published", "Publisher", "Publishing"]
 
 ECHO = 1.0  # seconds for a publication to come back to this node, once the broker has it
 EVERYBODY = Asker(user="", insecure=True)
-
-W = TypeVar("W", bound=Waiter)
 
 
 class Published(NamedTuple):
@@ -54,15 +51,6 @@ class Publishing(NamedTuple):
     version_epoch: str = ""
     delta: bool = False
     history: bool = True
-
-
-class _Begun(NamedTuple, Generic[W]):
-    """A publication that the broker is given."""
-
-    place: Place
-    waiter: W
-    id: bytes
-    history: bool
 
 
 class Publisher:
@@ -96,16 +84,16 @@ class Publisher:
         """
         loop = asyncio.get_running_loop()
         self._service.node.settle(loop)
-        publishing = Publishing(channel, data, tags, key, version, version_epoch, delta, history)
-        begun = self._begin(publishing, Promise(loop))
+        promise = Promise(loop)
+        id = self._give(promise, 0.0, channel, data, tags, key, version, version_epoch, delta, history)
         handed = self._service.channels.handed
         try:
-            appended = await begun.waiter.told
-            if (behind := self._behind(begun.place, appended)) is not None:
+            appended = await promise.told
+            if (behind := self._behind(channel, appended)) is not None:
                 await self._echo(behind, appended)
-            return self._told(begun, appended, handed.get(begun.id, 0))
+            return self._published(channel, history, appended, handed.get(id, 0))
         finally:
-            handed.pop(begun.id, None)
+            handed.pop(id, None)
 
     async def publish_many(self, publications: Iterable[Publishing]) -> list[Published | Fault]:
         """Publish several at once, which costs less than one by one, and keeps their order.
@@ -115,25 +103,25 @@ class Publisher:
         loop = asyncio.get_running_loop()
         self._service.node.settle(loop)
         handed = self._service.channels.handed
-        begun = [self._begun_or_not(publishing, Promise(loop)) for publishing in publications]
+        given = [(publishing, *self._given(publishing, loop)) for publishing in publications]
         results: list[Published | Fault] = []
         try:
-            for one in begun:
-                if isinstance(one, Fault):
-                    results.append(one)
+            for publishing, id, told in given:
+                if isinstance(told, Fault):
+                    results.append(told)
                     continue
                 try:
-                    appended = await one.waiter.told
-                    if (behind := self._behind(one.place, appended)) is not None:
+                    appended = await told
+                    if (behind := self._behind(publishing.channel, appended)) is not None:
                         await self._echo(behind, appended)
-                    results.append(self._told(one, appended, handed.get(one.id, 0)))
+                    sessions = handed.get(id, 0)
+                    results.append(self._published(publishing.channel, publishing.history, appended, sessions))
                 except HubbubError as error:
                     results.append(Fault(Errors.INTERNAL, str(error)))
             return results
         finally:
-            for one in begun:
-                if not isinstance(one, Fault):
-                    handed.pop(one.id, None)
+            for _, id, _ in given:
+                handed.pop(id, None)
 
     def publish_sync(
         self, channel: str, data: Any, *, tags: Mapping[str, str] | None = None, key: str = "", version: int = 0,
@@ -146,14 +134,14 @@ class Publisher:
 
         Raises: as of `publish`.
         """
-        publishing = Publishing(channel, data, tags, key, version, version_epoch, delta, history)
-        begun = self._begin(publishing, Ticket(), timeout)
+        ticket = Ticket()
+        id = self._give(ticket, timeout, channel, data, tags, key, version, version_epoch, delta, history)
         handed = self._service.channels.handed
         try:
-            appended = begun.waiter.wait(timeout)
-            return self._told(begun, appended, handed.get(begun.id, 0))
+            appended = ticket.wait(timeout)
+            return self._published(channel, history, appended, handed.get(id, 0))
         finally:
-            handed.pop(begun.id, None)
+            handed.pop(id, None)
 
     async def broadcast(
         self, channels: Sequence[str], data: Any, *, tags: Mapping[str, str] | None = None, key: str = "",
@@ -206,9 +194,11 @@ class Publisher:
         await self._service.node.ask(lambda stay: stay.broker.forget(name))
         await self._service.node.survey("rt.forget", channel, ECHO)
 
-    def _begin(self, publishing: Publishing, waiter: W, timeout: float = 0.0) -> _Begun[W]:
-        """Give it to the broker. Raises: Fault. Overloaded, BrokerUnavailable."""
-        channel, data, tags, key, version, version_epoch, delta, history = publishing
+    def _give(
+        self, waiter: Waiter, timeout: float, channel: str, data: Any, tags: Mapping[str, str] | None, key: str,
+        version: int, version_epoch: str, delta: bool, history: bool,
+    ) -> bytes:  # fmt: skip
+        """Give it to the broker. Returns its id. Raises: Fault. Misuse, Overloaded, BrokerUnavailable."""
         sent = Sent(encoded(data), None, dict(tags) if tags else {}, delta)
         place = self._service.namespaces.known(channel)
         if not sent.data and place.options.publication_data_format != "binary":
@@ -216,20 +206,24 @@ class Publisher:
         sent.delta = sent.delta or place.options.delta_publish
         id = self._service.put(place, body_of(sent), waiter, key, version, version_epoch, history, timeout)
         self._service.channels.handed[id] = 0
-        return _Begun(place, waiter, id, history)
+        return id
 
-    def _begun_or_not(self, publishing: Publishing, promise: Promise) -> _Begun[Promise] | Fault:
+    def _given(
+        self, publishing: Publishing, loop: asyncio.AbstractEventLoop
+    ) -> tuple[bytes, asyncio.Future[Appended] | Fault]:
+        """Its id, and what is to be awaited; or why it was not taken."""
+        promise = Promise(loop)
         try:
-            return self._begin(publishing, promise)
+            return self._give(promise, 0.0, *publishing), promise.told
         except Fault as fault:
-            return fault
+            return b"", fault
         except HubbubError as error:
-            return Fault(Errors.INTERNAL, str(error))
+            return b"", Fault(Errors.INTERNAL, str(error))
 
-    def _behind(self, place: Place, appended: Appended) -> Channel | None:
+    def _behind(self, channel: str, appended: Appended) -> Channel | None:
         """The channel, if its sessions on this node have not been given that yet."""
-        channel = self._service.channels.find(place.channel)
-        return None if channel is None or appended.suppressed or channel.has(appended) else channel
+        found = self._service.channels.find(channel)
+        return None if found is None or appended.suppressed or found.has(appended) else found
 
     @staticmethod
     async def _echo(channel: Channel, appended: Appended) -> None:
@@ -238,8 +232,7 @@ class Publisher:
         while not channel.has(appended) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
-    @staticmethod
-    def _told(begun: _Begun[Any], appended: Appended, sessions: int) -> Published:
-        if begun.place.options.history is None or not begun.history:
+    def _published(self, channel: str, history: bool, appended: Appended, sessions: int) -> Published:
+        if not history or self._service.namespaces.known(channel).options.history is None:
             return Published(0, "", sessions, appended.suppressed)
         return Published(appended.offset, appended.epoch, sessions, appended.suppressed)
