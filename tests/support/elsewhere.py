@@ -33,6 +33,7 @@ LACKING = {  # on Windows; beside modules, what others have that is used in serv
     "signal": "SIGHUP SIGKILL SIGCHLD SIGUSR1 SIGUSR2 SIGALRM SIGPIPE pthread_sigmask SIG_BLOCK SIG_UNBLOCK",
     "asyncio": "open_unix_connection start_unix_server",
 }
+WINDOWS = sys.platform == "win32"  # in earnest
 
 
 def names() -> list[str]:
@@ -83,12 +84,15 @@ def be_macos() -> None:
 
 def selector_loop() -> asyncio.AbstractEventLoop:
     """What `asyncio.SelectorEventLoop` is on Windows: no signals, no Unix sockets."""
+    if WINDOWS:
+        return asyncio.SelectorEventLoop()
     return BaseSelectorEventLoop(selectors.SelectSelector())
 
 
 def proactor_loop() -> asyncio.AbstractEventLoop:
-    """What `asyncio.new_event_loop` makes there: asyncio's own class over a stand-in for the kernel's completion
-    ports."""
+    """What `asyncio.new_event_loop` makes there; else asyncio's own class over a stand-in for the kernel's ports."""
+    if WINDOWS:
+        return asyncio.new_event_loop()
     return ProactorLoop(Proactor())
 
 

@@ -1,11 +1,13 @@
-"""python -m support.elsewhere_program SYSTEM: what hubbub does on a system that is played, told as JSON by check."""
+"""python -m support.elsewhere_program windows|macos|here: what hubbub does not do there, told as JSON by check.
+
+The first two are played (see `elsewhere.py`), the last one is the system that this runs on, whatever that is.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
 import json
-import os
 import signal
 import ssl
 import sys
@@ -105,7 +107,7 @@ def run_ends_with_a_signal() -> None:
     import hubbub
 
     def started(server: Any) -> None:
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        threading.Timer(0.05, signal.raise_signal, (signal.SIGTERM,)).start()
 
     before = signal.getsignal(signal.SIGTERM)
     hubbub.run(hubbub.Handler, port=0, loop="asyncio", started=started)
@@ -163,7 +165,15 @@ MACOS: dict[str, Check] = {
         "compiled, but for fan-out and sockets", frames="compiled", fan_out=ALONE, sockets=ALONE
     ),
 }
-SYSTEMS = {"windows": (elsewhere.be_windows, WINDOWS), "macos": (elsewhere.be_macos, MACOS)}
+LINUX: dict[str, Check] = MACOS | {
+    "doctor tells": lambda: doctor_tells("compiled", frames="compiled", fan_out="compiled", sockets="compiled")
+}
+HERE = {"win32": WINDOWS, "darwin": MACOS}.get(sys.platform, LINUX)
+SYSTEMS = {
+    "windows": (elsewhere.be_windows, WINDOWS),
+    "macos": (elsewhere.be_macos, MACOS),
+    "here": (lambda: None, HERE),
+}
 
 
 def tried(check: Check) -> str:
@@ -177,4 +187,6 @@ def tried(check: Check) -> str:
 if __name__ == "__main__":
     change, checks = SYSTEMS[sys.argv[1]]
     change()
-    print(json.dumps({name: tried(check) for name, check in checks.items()}))
+    wrong = {name: tried(check) for name, check in checks.items()}
+    print(json.dumps(wrong, indent=2))
+    sys.exit(any(wrong.values()))
