@@ -19,7 +19,7 @@ FAULTS ?= 20
 NATIVE := setup.py $(wildcard src/hubbub/native/*.c src/hubbub/native/*.h src/hubbub/native/*.p[yx][xdi])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers bench-sessions chart picture faults faults-sessions fuzz model sanitize docs docs-serve package system clean
+.PHONY: help demo test check format conformance conformance-quick bench bench-quick bench-brokers bench-sessions chart picture faults faults-sessions fuzz model sanitize docs docs-serve package check-release wheels system clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -110,12 +110,20 @@ package: $(VENV)/dev.stamp ## build wheel and sdist into dist/
 	@$(BIN)/python -m build -q
 	@ls dist
 
+check-release: package ## the same, and whether that, the workflows and the changelog are as a release needs them
+	@$(BIN)/python tools/release.py files
+	@$(BIN)/python tools/release.py dist dist
+	@$(BIN)/twine check --strict dist/*
+
+wheels: $(VENV)/dev.stamp ## this machine's wheels of a release, each tested, into wheelhouse/ (needs Docker or Podman)
+	@$(BIN)/python -m cibuildwheel --archs native --output-dir wheelhouse
+
 system: ## install what some tests drive, from Debian: Chromium, Node (needs root)
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core nodejs npm gcc libc6-dev python3-dev
 
 clean: ## forget .venv and everything that was built
-	rm -rf $(VENV) build dist site reports .conformance .cache benchmarks/native/build benchmarks/.peers src/*.egg-info \
+	rm -rf $(VENV) build dist wheelhouse site reports .conformance .cache benchmarks/native/build benchmarks/.peers src/*.egg-info \
 		src/hubbub/native/*.so
 
 $(VENV)/serve.stamp: pyproject.toml tools/environment.sh $(NATIVE)

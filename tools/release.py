@@ -12,6 +12,7 @@ Each prints what is wrong, and ends with status 1 if anything is.
 from __future__ import annotations
 
 import datetime
+import os
 import re
 import subprocess
 import sys
@@ -30,6 +31,7 @@ PROJECT: dict[str, Any] = SETTINGS["project"]
 NOT_IN_SDIST = (".ci/*", ".github/*", ".gitignore", "benchmarks/*")
 MADE_BY_SETUPTOOLS = ("PKG-INFO", "setup.cfg", "src/hubbub.egg-info/*")
 NOT_IN_WHEELS = ("*.c", "*.h", "*.pyx", "*.pxd", "*.pxi")
+SAY_IT = {"pyproject.toml", "CHANGELOG.md", "docs/about/changelog.md"}  # files that tell the version
 BY_BRANCH = {"pypa/gh-action-pypi-publish@release/v1"}  # it is meant to be used so: it keeps up with the index
 PINNED = re.compile(r"uses: *[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 FIELDS = {"markdown", "textarea", "input", "dropdown", "checkboxes"}  # of a form for issues
@@ -135,7 +137,7 @@ def of_changelog(text: str, released: bool = False) -> Iterator[str]:
 def of_version(texts: dict[str, str]) -> Iterator[str]:
     """Whether the version is said in one place, and in the changelog."""
     for name, text in texts.items():
-        if name not in ("pyproject.toml", "CHANGELOG.md") and re.search(rf"\b{re.escape(PROJECT['version'])}\b", text):
+        if name not in SAY_IT and re.search(rf"version\W+{re.escape(PROJECT['version'])}\b", text):
             yield f"{name} says the version, which is in pyproject.toml"
 
 
@@ -145,9 +147,9 @@ def of_wheels(options: dict[str, Any]) -> Iterator[str]:
     listed = {f"cp3{minor}" for minor in re.findall(r"Python :: 3\.(\d+)'", str(PROJECT["classifiers"]))}
     for system, kinds in (("linux", ("manylinux", "musllinux")), ("macos", ("macosx",))):
         archs = options[system]["archs"]
-        done = subprocess.run(
-            [*command, system, "--archs", ",".join(archs)], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        arguments = [*command, system, "--archs", ",".join(archs)]
+        environment = {**os.environ, "CIBW_BUILD": options["build"]}
+        done = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             yield f"cibuildwheel refuses: {done.stderr.strip()}"
             continue

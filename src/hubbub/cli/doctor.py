@@ -27,7 +27,8 @@ __all__ = ["Finding", "doctor", "findings"]
 
 COMPILE = (
     "broadcasts cost several times as much, on one core: install a C compiler and Python's headers (Debian: gcc"
-    " python3-dev), then hubbub once more, with pip install --force-reinstall --no-cache-dir --no-deps hubbub"
+    " python3-dev), then hubbub once more, with"
+    " pip install --force-reinstall --no-cache-dir --no-deps --no-binary hubbub hubbub"
 )
 ENOUGH_DESCRIPTORS = 65_536  # each connection takes one; what NATS allows by default
 UNWRAPPED = 1000  # columns: a finding is one line where there is no terminal
