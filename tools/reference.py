@@ -106,14 +106,13 @@ def contents() -> str:
     """What is where, in a line each."""
     lines = ["# The interface\n", "Everything public is on these pages; all else may change.\n"]
     for name, (title, parts) in BOOK.items():
-        lines += [f"## {title}\n", "| name | |", "|---|---|"]
+        lines.append(f"## {title}\n")
         for part in parts:
             for one in part.names.split():
                 full = f"{part.module.__name__}.{one}"
-                item = getattr(part.module, one)
-                anchor = full.lower().replace(".", "")
-                told = about(item).partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-                lines.append(f"| [`{full}`](reference/{name}.md#{anchor}) | {told.split('. ')[0].rstrip('.')}. |")
+                told = about(getattr(part.module, one)).partition("\n\n")[0].replace("\n", " ").split(". ")[0]
+                link = f"[`{full}`](reference/{name}.md#{full.lower().replace('.', '')})"
+                lines.append(f"- {link}: {told.rstrip('.')}.")
         lines.append("")
     return "\n".join(lines)
 

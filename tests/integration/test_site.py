@@ -100,7 +100,7 @@ def test_every_page_is_in_the_book(site: Path) -> None:
                     yield from named(value)
 
     book = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]
-    assert [next(iter(part)) for part in book] == ["hubbub", "Tutorial", "How to", "Topics", "Reference", "About"]
+    assert [next(iter(part)) for part in book] == ["Start", "Tutorial", "How to", "Topics", "Reference", "About"]
     assert sorted(named(book)) == sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
 
 

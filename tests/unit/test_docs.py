@@ -21,7 +21,7 @@ from hubbub.wire import diagram
 from support.pages import DOCS, PAGES, ROOT, Block, Page, blocks_of
 from support.shown import FILES, JUDGES, commands_of, judge_command, project, scripts_that_do_not_parse, variables
 
-MOST_SKIPPED = 12
+MOST_SKIPPED = 4
 LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
