@@ -52,6 +52,7 @@ async def enter(browser: Browser, port: int, name: str, *rooms: str, **settings:
     return page
 
 
+expect.set_options(timeout=10_000)  # on a machine that does other things as well
 complaints: list[str] = []
 """Of all pages: what was raised there and not caught."""
 

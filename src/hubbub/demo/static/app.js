@@ -54,7 +54,8 @@ function draw() {
   drawn.port2.postMessage("");
   if (shared !== sharedNames()) {
     shared = sharedNames();
-    chat.rooms.forEach((room) => (room.reset = room.peopleChanged = true));
+    if (chat.current) chat.current.peopleChanged = true;
+    log.nameAgain();
     drawMe(chat);
   }
   const focused = document.activeElement;

@@ -52,6 +52,11 @@ export class Log {
     this.list.querySelector(".new")?.remove();
   }
 
+  // Somebody has the same name as another one now.
+  nameAgain() {
+    for (const item of this.list.querySelectorAll(".said")) item.querySelector(".name").replaceWith(nameplate(item.user, this.me()));
+  }
+
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
     const below = scrollHeight - scrollTop - clientHeight;
@@ -124,6 +129,7 @@ export class Log {
 
   #message({ user, text, at }) {
     const made = element("li", user === this.me() ? "said mine" : "said");
+    made.user = user;
     const head = element("span", "head");
     const time = element("time", "", (Date.now() - at < 43_200_000 ? clock : dated).format(at));
     time.dateTime = new Date(at).toISOString();

@@ -5,7 +5,7 @@ import { listed, meet } from "./people.js";
 const KEPT = 200; // items of a room
 const MANY = 4; // people who come and go, from which on their line is added to while others talk
 const FOLD = 30_000; // milliseconds for which it is
-const SETTLED = 8_000; // milliseconds after which all have come back whose connections were lost with ours
+const CHECK = 8_000; // milliseconds until it is asked who is here: more than the server's grace for lost connections
 const TYPING = 4_000; // milliseconds for which somebody types who has said so
 const REMEMBERED = 30; // people who were here
 const NOT_ALL = "You were away, and not all that was said meanwhile is kept. This is what is:";
@@ -24,6 +24,8 @@ export class Room {
   static heard = 0; // messages that have come into any room
   #loaded = false; // the history is there
   #away = 0; // since when the connection is lost
+  #absent = new Set(); // users who are here, as was told, but were not found when it was asked last
+  #checking = null; // the timer until it is asked again
 
   constructor(name, session, me, changed) {
     Object.assign(this, { name, session, me, change: changed, channel: `room:${name}` });
@@ -45,7 +47,7 @@ export class Room {
   leave() {
     this.session.unsubscribe(this.channel);
     this.session.unsubscribe(`typing:${this.name}`);
-    clearTimeout(this.settling);
+    this.#stopChecking();
   }
 
   say(text) {
@@ -63,7 +65,8 @@ export class Room {
 
   disconnected() {
     this.#away ||= Date.now();
-    clearTimeout(this.settling);
+    this.#stopChecking();
+    this.#absent.clear();
     this.typing.clear();
   }
 
@@ -72,9 +75,7 @@ export class Room {
     this.#away = 0;
     if (again && recovered) this.#note(whatWasMissed(away, missed));
     if (!recovered || !this.#loaded) this.#load(again && this.#loaded ? NOT_ALL : "").catch(() => {});
-    this.#ask(again);
-    clearTimeout(this.settling);
-    this.settling = setTimeout(() => this.#ask(true, true), SETTLED);
+    this.#seeWhoIsHere(again);
     this.change();
   }
 
@@ -99,7 +100,7 @@ export class Room {
     const { user } = info;
     meet(user, info.conn_info?.name);
     this.typing.delete(user);
-    if (!this.here.has(user)) this.#saw(user, data.at * 1000);
+    if (!this.here.has(user)) this.#saw(user, data.at * 1000), this.#check();
     Room.heard += !old;
     this.#add({ said: { offset, user, text: data.text, at: data.at * 1000 } });
     if (offset > this.read || !old) this.unread += user !== this.me;
@@ -118,19 +119,32 @@ export class Room {
 
   // Who comes and goes
 
-  async #ask(again, settled = false) {
+  // Joins and leaves are told as they happen. But whoever came or went while this page was away, or came back so soon
+  // that the server told nobody, has to be looked for. Who is not found may be about to come back: twice is enough.
+  async #seeWhoIsHere(again) {
+    const before = new Set(this.here);
     let presence;
     try {
       ({ presence } = await this.session.ask("presence", { channel: this.channel }));
     } catch {
-      return; // asked again with the next connection
+      return; // it is asked again with the next connection
     }
     const users = new Set(Object.values(presence).map(({ user, conn_info }) => (meet(user, conn_info?.name), user)));
-    if (again) users.forEach((user) => this.#join({ user }));
-    else this.here = users;
-    if (settled) [...this.here].forEach((user) => users.has(user) || this.#leave(user));
-    users.forEach((user) => this.gone.delete(user));
+    users.forEach((user) => (again ? this.#join({ user }) : this.here.add(user), this.gone.delete(user)));
+    const absent = [...before].filter((user) => this.here.has(user) && !users.has(user));
+    absent.forEach((user) => this.#absent.has(user) && this.#leave(user));
+    this.#absent = new Set(absent);
+    if (absent.length || !again) this.#check();
     this.#peopleChange();
+  }
+
+  #check() {
+    this.#checking ??= setTimeout(() => (this.#stopChecking(), this.#seeWhoIsHere(true)), CHECK);
+  }
+
+  #stopChecking() {
+    clearTimeout(this.#checking);
+    this.#checking = null;
   }
 
   #join({ user, conn_info }) {
