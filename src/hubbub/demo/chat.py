@@ -74,6 +74,7 @@ def enter(client: Client, channel: str) -> None:
 
 @rt.on_publish("room:*")
 def say(client: Client, channel: str, line: Line) -> Line:
+    enter(client, channel)
     text = line.text.strip()
     if not 1 <= len(text) <= 2000:
         raise Denied("A message has 1 to 2000 characters.", code=400)

@@ -34,9 +34,9 @@ export class Log {
   }
 
   draw() {
-    if (!this.room) return;
+    if (!this.room || document.hidden) return;
     if (this.room.reset) this.#redraw();
-    else if (this.following && !document.hidden && (this.room.changed.size || this.#waiting().length)) this.jump();
+    else if (this.following && (this.room.changed.size || this.#waiting().length)) this.jump();
   }
 
   // To the end, and on with it.
@@ -54,7 +54,8 @@ export class Log {
 
   // Somebody has the same name as another one now.
   nameAgain() {
-    for (const item of this.list.querySelectorAll(".said")) item.querySelector(".name").replaceWith(nameplate(item.user, this.me()));
+    for (const message of this.list.querySelectorAll(".said"))
+      message.querySelector(".name").replaceWith(nameplate(message.user, this.me()));
   }
 
   #scrolled() {

@@ -1,4 +1,4 @@
-// What stands around the messages: rooms, people, counts, state. Drawn from what `chat` knows, once a frame at the most.
+// What stands around the messages: rooms, people, counts, state. It is drawn from what `chat` knows.
 
 import { avatar, byName, element, isShared, listed, nameplate } from "./people.js";
 import { ago } from "./words.js";
@@ -10,8 +10,10 @@ export function drawTabs(chat) {
     const room = chat.rooms.get(name);
     const [open, leave] = item.children;
     const unread = room === chat.current ? 0 : room.unread;
-    if (room === chat.current && open.ariaCurrent !== "true") item.scrollIntoView({ block: "nearest", inline: "nearest" });
-    set(open, "ariaCurrent", String(room === chat.current));
+    const current = String(room === chat.current);
+    const becomesIt = current === "true" && open.ariaCurrent !== current;
+    set(open, "ariaCurrent", current);
+    if (becomesIt) item.scrollIntoView({ block: "nearest", inline: "nearest" });
     set(open.lastChild, "textContent", unread > 99 ? "99+" : unread || "");
     set(open.lastChild, "hidden", !unread);
     set(leave, "hidden", room !== chat.current);

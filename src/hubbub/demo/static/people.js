@@ -1,4 +1,5 @@
-// Who is who. A user is told apart by the server's id of them, and shown by name, colour, and a tag where names are shared.
+// Who is who. Users are told apart by the server's id of them. They are shown by name and colour, and where two share a
+// name, with a tag.
 
 const known = new Map(); // user -> name
 const namesakes = new Map(); // name, as it looks -> the users that have it

@@ -211,6 +211,6 @@ export function inWords({ joined, left, passed }) {
 }
 
 function whatWasMissed(away, messages) {
-  const came = messages === 0 ? "nothing was said" : messages === 1 ? "this message came" : `these ${messages} messages came`;
+  const came = ["nothing was said", "this message came"][messages] ?? `these ${messages} messages came`;
   return `You were away for ${away < 90 ? `${away || 1} s` : `${Math.round(away / 60)} minutes`}: ${came} meanwhile.`;
 }
