@@ -27,7 +27,7 @@ from support.pages import ROOT, Block, Page
 
 __all__ = ["read"]
 
-PATIENCE = 20
+PATIENCE = 40  # seconds
 SERVED = ("app", "application", "asgi")
 
 
