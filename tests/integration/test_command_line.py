@@ -98,7 +98,8 @@ def test_it_says_its_version() -> None:
         (["serve", "chat:Chat", "--uds", "x.sock", "--uds-mode", "888"], "three octal digits"),
         (["serve", "fastapi_chat:app", "--uds", "x.sock", "--uds-mode", "rw"], "three octal digits"),
         (["connect", "127.0.0.1:1"], "cannot connect"),
-        (["connect", "http://127.0.0.1"], "isn't a valid URI"),
+        (["connect", "ftp://127.0.0.1"], "isn't a valid URI"),
+        (["connect", "unix:/missing/x.sock"], "cannot connect to unix:/missing/x.sock"),
         (["connect", "ws://127.0.0.1:1", "--header", "nonsense"], "Name: value"),
     ],
 )

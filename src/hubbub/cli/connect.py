@@ -6,28 +6,34 @@ import asyncio
 import contextlib
 import ssl
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, TypeAlias
 
 import typer
-from rich.console import Console
-from rich.text import Text
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as dial
+from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.asyncio.client import connect as tcp_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
 from hubbub.cli.options import by_line, to_headers
+from hubbub.cli.terminal import Screen, lines_of
 from hubbub.logs import printable
 
 __all__ = ["connect"]
 
+Dial: TypeAlias = Callable[..., tcp_connect]
 HELP = "Lines are sent as text. /ping measures the round trip, /binary HEX sends bytes, /close [CODE] ends."
 
 
 def connect(
-    url: Annotated[str, typer.Argument(envvar="HUBBUB_URL", help="ws:// or wss:// address; ws:// may be left out.")],
+    url: Annotated[
+        str,
+        typer.Argument(
+            envvar="HUBBUB_URL",
+            help="What a server says that it listens on: ws://HOST:PORT, wss:// or unix:PATH; ws:// may be left out.",
+        ),
+    ],
     subprotocol: Annotated[
         list[str] | None, typer.Option(envvar="HUBBUB_SUBPROTOCOL", help="Offer this subprotocol; may be repeated.")
     ] = None,
@@ -50,12 +56,14 @@ def connect(
 ) -> None:
     """Talk to a WebSocket server: type lines, see messages, with colours and timings.
 
+    `unix:/run/chat.sock` connects to a Unix socket, `unix:/run/chat.sock:/rooms/a` to a path there. On a terminal the
+    arrow keys find what you typed before, here and the last time.
+
     Every message is shown with the time since the connection opened, and how long after your last line it came.
     Lines are sent as text; `/ping` measures the round trip, `/binary HEX` sends bytes, `/close [CODE]` or Ctrl+D ends.
     """
-    if "://" not in url:
-        url = f"ws://{url}"
-    context = ssl.create_default_context() if url.startswith("wss:") else None
+    shown, dial = _address(url)
+    context = ssl.create_default_context() if shown.startswith("wss:") else None
     if context is not None and insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -68,14 +76,26 @@ def connect(
         "proxy": None,
     }
     with contextlib.suppress(KeyboardInterrupt):
-        raise typer.Exit(asyncio.run(_talk(url, settings, 0.0 if sys.stdin.isatty() else wait)))
+        raise typer.Exit(asyncio.run(_talk(shown, partial(dial, **settings), 0.0 if sys.stdin.isatty() else wait)))
 
 
-async def _talk(url: str, settings: dict[str, Any], wait: float) -> int:
+def _address(url: str) -> tuple[str, Dial]:
+    """The address as it is shown, and what dials it."""
+    if url.startswith("unix:"):
+        path, _, rest = url.removeprefix("unix:").partition(":")
+        return url, partial(unix_connect, path, f"ws://localhost/{rest.removeprefix('/')}")
+    if url.startswith(("http://", "https://")):  # as servers of applications say it
+        url = f"ws{url.removeprefix('http')}"
+    elif "://" not in url:
+        url = f"ws://{url}"
+    return url, partial(tcp_connect, url)
+
+
+async def _talk(url: str, dial: Dial, wait: float) -> int:
     screen = Screen()
     started = time.perf_counter()
     try:
-        connection = await dial(url, **settings)
+        connection = await dial()
     except InvalidStatus as error:
         answer = error.response
         cause = answer.headers.get("Error")
@@ -85,9 +105,12 @@ async def _talk(url: str, settings: dict[str, Any], wait: float) -> int:
         screen.say("red", str(error))
         return 1
     except (OSError, TimeoutError, WebSocketException) as error:
-        screen.say(
-            "red", f"cannot connect to {url}: {printable(error) or type(error).__name__}. Does a server run there?"
-        )
+        said = printable(error) or type(error).__name__
+        advice = "Does a server run there?"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            said = f"its certificate is not trusted ({printable(error.verify_message)})"
+            advice = "With --insecure any is accepted, such as one of your own"
+        screen.say("red", f"cannot connect to {url}: {said}. {advice}")
         return 1
     took = (time.perf_counter() - started) * 1000
     chosen = f", subprotocol {connection.subprotocol}" if connection.subprotocol else ""
@@ -105,32 +128,8 @@ async def _talk(url: str, settings: dict[str, Any], wait: float) -> int:
     return 0 if code in (1000, 1001, 1005) else 1
 
 
-class Screen:
-    """What the user sees, with the times behind it."""
-
-    def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
-        self._opened = time.perf_counter()
-        self.sent: float = 0.0
-
-    def say(self, style: str, line: str) -> None:
-        self._console.print(Text(line, style=style))
-
-    def received(self, message: str | bytes) -> None:
-        now = time.perf_counter()
-        stamp = f"{now - self._opened:9.3f} s"
-        after = f"  +{(now - self.sent) * 1000:.1f} ms" if self.sent else ""
-        if isinstance(message, bytes):
-            shown = Text(
-                f"{message[:64].hex(' ')}{' ...' if len(message) > 64 else ''} ({len(message)} bytes)", "magenta"
-            )
-        else:
-            shown = Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in message), "cyan")
-        self._console.print(Text(stamp, "dim"), shown, Text(after, "dim"))
-
-
 async def _send_lines(connection: ClientConnection, screen: Screen, wait: float) -> None:
-    async for line in _lines():
+    async for line in lines_of(screen):
         try:
             if await _command(line, connection, screen):
                 return
@@ -164,18 +163,3 @@ def _code(text: str) -> int:
     if text != "1000" and not (text.isdecimal() and 3000 <= int(text) <= 4999):
         raise ValueError(f"no close code {text!r}: 1000 is the usual one, 3000 to 4999 are your own")
     return int(text)
-
-
-async def _lines() -> AsyncIterator[str]:
-    """Lines of standard input, read in a thread: a terminal, a pipe and a file all do."""
-    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str | None]()
-
-    def read() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: we are done
-            for line in sys.stdin:
-                loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\n"))
-            loop.call_soon_threadsafe(lines.put_nowait, None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while (line := await lines.get()) is not None:
-        yield line

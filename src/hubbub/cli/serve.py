@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import ssl as tls
+import sys
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -14,6 +15,7 @@ import typer
 from hubbub import Deflate, Handler, Hub, Limits, Misuse, run
 from hubbub.cli.applications import judge_application, serve_application
 from hubbub.cli.options import Host, LogLevel, Port, load, set_up_logging, to_limits, to_mode, was_given
+from hubbub.cli.reload import serve_again_and_again
 from hubbub.cli.standalone import is_realtime, serve_standalone
 from hubbub.server import Loop, event_loop
 from hubbub.server.settings import path_of
@@ -97,6 +99,9 @@ def serve(
         str | None,
         typer.Option(envvar="HUBBUB_BROKER", metavar="URL", help="What joins processes: of hubs that have none."),
     ] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", envvar="HUBBUB_RELOAD", help="Start again whenever a Python file here changes.")
+    ] = False,
 ) -> None:
     """Serve real-time sessions, a Handler class or an ASGI application until Ctrl+C, then stop in good order.
 
@@ -106,10 +111,12 @@ def serve(
 
     * `hubbub serve --dev` is a server to try things with, on this machine alone.
     * `hubbub serve --config hubbub.toml --check` says what is wrong with a configuration.
-    * `hubbub serve chat:Chat` serves the class `Chat` in chat.py.
+    * `hubbub serve chat:Chat` serves the class `Chat` in chat.py; with `--reload` as it is after each change.
     * `hubbub serve shop.main:app --port 8000 --workers 2` serves an application in two processes.
     * `hubbub serve chat:Chat --limit max_message_size=65536 --limit ping_interval=10` sets bounds.
     """
+    if reload:
+        raise typer.Exit(serve_again_and_again(sys.argv[1:], [config] if config else []))
     os.environ |= {"HUBBUB_BROKER": broker} if target and broker else {}  # for the hubs of the module
     if target is None or is_realtime(target):
         chosen = {name: value for name, value in context.params.items() if was_given(context, name)}
