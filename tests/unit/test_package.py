@@ -31,7 +31,7 @@ SEEN = {
         "publish",
         "statistics",
     },
-    hubbub.Socket: {"buffered", "close", "is_open", "left", "peer", "ping", "subprotocol", "write"},
+    hubbub.Socket: {"buffered", "close", "is_open", "left", "peer", "ping", "subprotocol", "unread", "write"},
     hubbub.Member: {"count", "index", "meta", "socket"},  # the first two are every tuple's
 }
 
