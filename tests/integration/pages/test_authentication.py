@@ -11,7 +11,6 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-import hubbub.asgi
 from support.asgi_servers import uvicorn_serving
 from support.client import RawClient
 from support.pages import Page
@@ -76,11 +75,11 @@ async def test_fastapi_has_one_login_for_http_websockets_and_sessions(page: Page
     def login(request: Request, name: str) -> None:
         request.session["user"] = name
 
-    class Protocol(hubbub.asgi.WebSocketProtocol):
-        allowed_origins = ("https://chat.example.com",)
-
+    frameworks = Page("how-to/frameworks.md")
+    frameworks.left = [text for text in frameworks.left if "class Protocol" in text]
+    await frameworks.run(1)
     async with (
-        uvicorn_serving(page.app, ws=Protocol) as (port, _),
+        uvicorn_serving(page.app, ws=frameworks.Protocol) as (port, _),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
         assert (await http.get("/token")).status_code == 401
