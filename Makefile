@@ -12,7 +12,8 @@ PURE_TESTS := tests/unit/hub tests/unit/server tests/attack tests/integration/te
 	tests/integration/test_handlers.py tests/integration/test_callbacks.py $(wildcard tests/integration/test_asgi*.py) \
 	tests/integration/test_unix_sockets.py tests/integration/test_timeouts.py tests/integration/test_transports.py \
 	tests/integration/test_supervision.py tests/integration/test_refusals.py tests/integration/test_disconnecting.py $(wildcard tests/integration/test_tls*.py) \
-	tests/integration/realtime/test_deltas.py tests/integration/realtime/test_many.py
+	tests/integration/realtime/test_deltas.py tests/integration/realtime/test_many.py \
+	tests/integration/realtime/test_slow.py tests/integration/realtime/test_unsteady_clients.py
 FUZZ_SECONDS ?= 60
 FAULTS ?= 20
 # What the compiled parts are made of: when one of these changes they are built again.

@@ -84,6 +84,7 @@ fanout_in_python() {
 sessions_in_python() {
     package address,undefined
     in_python libasan.so tests/property/test_realtime_commands.py tests/integration/realtime/test_recovery.py \
+        tests/integration/realtime/test_slow.py tests/integration/realtime/test_unsteady_clients.py \
         tests/attack/test_sessions.py -k 'not floods and not memory'
 }
 

@@ -1,8 +1,8 @@
 """One process of a troubled world: a server whose members are in one room, which publishes to it as well.
 
-Its one argument is JSON; lines on its input are orders: `go`, `stop`, and `tell`, which is answered with JSON. What
-became of what it published is in the file `NAME.published`, and what its node handed to the hub in `NAME.seen`: both
-are written at once, so that they outlive a kill.
+Its one argument is JSON; lines on its input are orders: `go`, `calm`, `stop`, and `tell`, which is answered with JSON.
+What became of what it published is in the file `NAME.published`, and what its node handed to the hub in `NAME.seen`:
+both are written at once, so that they outlive a kill.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ class Worker:
         elif order == "stop" and self.publishing is not None:
             self.publishing.cancel()
             self.publishing = None
+        elif order == "calm":
+            self.rate /= 2
         elif order == "tell":
             state = {
                 "acknowledged": self.acknowledged, "count": self.count, "in_flight": self.in_flight,

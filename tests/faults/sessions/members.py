@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +25,7 @@ from support.client import HEAD, encode
 __all__ = ["Event", "SessionMember"]
 
 AGAIN = 0.03  # seconds until it connects or subscribes again
-PAUSE = 0.1  # between two publications of a client, and between two looks
+PAUSE = 0.1  # between two publications of a client
 ANSWER = 15.0  # for a connect or a subscribe
 
 
@@ -118,20 +119,23 @@ class SessionMember:
         server_side: the server subscribes it.
         delta: it asks for patches.
         speaks: it publishes as well.
+        tls: with which it connects.
     """
 
     def __init__(
         self, number: int, port: Callable[[], int], chance: random.Random, *, dialect: Dialect,
-        server_side: bool = False, delta: bool = False, speaks: bool = False,
+        server_side: bool = False, delta: bool = False, speaks: bool = False, tls: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
         self.name = f"c{number:05}"
         self.events: list[Event] = []
         self.acknowledged: list[str] = []
         self.said = 0
         self.quiet = False
+        self.pause = PAUSE
         self.count = 0
         self._port, self._chance, self._dialect = port, chance, dialect
         self._server_side, self._delta, self._speaks = server_side, delta, speaks
+        self._tls = tls
         self._position: tuple[str, int] | None = None
         self._document = b""
         self._subscribed = False
@@ -182,7 +186,7 @@ class SessionMember:
     async def _visit(self) -> None:
         loop = asyncio.get_running_loop()
         connection = self._connection = Connection(self._dialect, self._hear)
-        await loop.create_connection(lambda: connection, "127.0.0.1", self._port())
+        await loop.create_connection(lambda: connection, "127.0.0.1", self._port(), ssl=self._tls)
         tasks = [loop.create_task(self._begin())]
         if self._speaks:
             tasks.append(loop.create_task(self._speak()))
@@ -235,7 +239,7 @@ class SessionMember:
 
     async def _speak(self) -> None:
         while True:
-            await asyncio.sleep(PAUSE * (0.5 + self._chance.random()))
+            await asyncio.sleep(self.pause * (0.5 + self._chance.random()))
             if self._subscribed and not self.quiet:
                 self.said += 1
                 item = f"{self.name}{self.said:08}"

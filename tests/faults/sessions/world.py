@@ -6,6 +6,7 @@ import asyncio
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from hubbub.brokers import Publication
 from hubbub.realtime.protocol import JSON, PROTOBUF
 
 __all__ = ["SessionWorld"]
+
+CALM = 4.0  # seconds for the world to get well, until less is published
 
 
 class SessionWorld(World):
@@ -42,6 +45,22 @@ class SessionWorld(World):
                     server_side=number % 5 == 4, delta=number % 5 in (1, 2), speaks=number % 5 == 0,
                 )
             )  # fmt: skip
+
+    async def until(self, true: Callable[[], object], what: str) -> None:
+        calming = asyncio.get_running_loop().create_task(self._calm_down())
+        try:
+            await super().until(true, what)
+        finally:
+            calming.cancel()
+
+    async def _calm_down(self) -> None:
+        """Clients that are too slow for what is published miss more while they recover: let a slow machine keep up."""
+        while True:
+            await asyncio.sleep(CALM)
+            for worker in self.workers:
+                worker.order("calm")
+            for member in self.members:
+                member.pause *= 2
 
     async def again(self, worker: Process) -> None:
         """And let it have its share of the clients."""
