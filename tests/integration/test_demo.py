@@ -351,11 +351,11 @@ async def test_binary_frames_do_no_harm(place: Place) -> None:
     await context.close()
 
 
-@pytest.mark.parametrize("size", ["desktop", "phone"])
-async def test_two_hundred_who_talk_are_drawn_once_a_frame(place: Place, size: str) -> None:
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
+async def test_two_hundred_who_talk_are_drawn_once_a_frame(place: Place, size: str, scheme: Any) -> None:
     """Fewer changes of the document than messages, none of the list of people, and a document that does not grow."""
     room = f"crowd {size}"
-    ann = await place.enter("Ann", room, viewport=SIZES[size])
+    ann = await place.enter("Ann", room, viewport=SIZES[size], color_scheme=scheme)
     crowd = await asyncio.gather(*(place.guest(f"Guest {number}", room) for number in range(200)))
     await expect(ann.locator("#count")).to_have_text("201")
     await ann.evaluate(f"{LOOKS}.count('messages', 'here')")
@@ -373,14 +373,14 @@ async def test_two_hundred_who_talk_are_drawn_once_a_frame(place: Place, size: s
     assert drawn["here"] == 0
     assert await ann.locator("#messages > li").count() <= 200
     await expect(ann.locator("#messages .note")).to_have_count(0)  # far above
+    assert await ann.evaluate(f"{LOOKS}.unreadable()") == []  # in whatever colour a name is
+    await ann.screenshot(path=SCREENSHOTS / f"demo-crowd-{size}-{scheme}.png")
 
 
-async def test_what_was_missed_while_away_comes_after_and_is_told(tmp_path: Path, place: Place) -> None:
-    """By a lost connection, by a server that is started anew, and by one that has forgotten everything."""
-    broker = f"sqlite:{tmp_path}/demo.db"
-    async with demo(broker) as (server, port), Way(port) as way:
-        ann = await enter(place.browser, way.port, "Ann", "lobby")
-        bob = await Guest.enter(port, "Bob", "lobby")
+async def test_what_was_missed_while_away_comes_after_and_is_told(place: Place) -> None:
+    bob = await place.guest("Bob", "tunnel")
+    async with Way(place.port) as way:
+        ann = await enter(place.browser, way.port, "Ann", "tunnel")
         bob.say("before")
         await texts(ann, "before")
         way.cut()
@@ -389,27 +389,49 @@ async def test_what_was_missed_while_away_comes_after_and_is_told(tmp_path: Path
         await say(ann, "can you hear me?")
         await expect(ann.locator("#error")).to_contain_text("You are not connected.")
         assert await ann.input_value("#text") == "can you hear me?"
-        await ann.focus("#text")
         way.mend()
         await come_back(ann)
-        await expect(ann.locator("#messages .event").last).to_contain_text("these 2 messages came meanwhile.")
+        await expect(ann.locator("#messages .event")).to_contain_text(["these 2 messages came meanwhile."])
         await texts(ann, "before", "meanwhile", "and again")
-        await expect(ann.locator("#messages .event + li .text").last).to_have_text("meanwhile")
-        bob.go()
-        server.terminate()
-        await asyncio.wait_for(server.wait(), 10)
-    await expect(ann.locator("#state")).to_contain_text("trying again")
-    async with demo(broker, way.port):
-        await come_back(ann)
-        await expect(ann.locator("#messages .event").last).to_contain_text("nothing was said meanwhile.")
-        await ann.press("#text", "Enter")
+        await expect(ann.locator("#messages .event + li .text")).to_have_text("meanwhile")
+        await expect(ann.locator("#complaint")).not_to_be_visible()
+        await expect(ann.locator("#text")).to_be_focused()
+        await ann.keyboard.press("Enter")
         await texts(ann, "before", "meanwhile", "and again", "can you hear me?")
-    async with demo("memory:", way.port):
+
+        # more than is kept
+        way.cut()
+        await expect(ann.locator("#state")).to_contain_text("trying again")
+        for guest in [await place.guest(name, "tunnel") for name in ("Eve", "Dan", "Kim")]:
+            guest.say(*(f"line {number}" for number in range(70)))
+            await guest.was_heard()
+        way.mend()
         await come_back(ann)
-        await expect(ann.locator("#messages .event").last).to_contain_text("not all that was said")
-        await say(ann, "anew")
-        await texts(ann, "anew")
-    await ann.context.close()
+        await expect(ann.locator("#messages .event")).to_contain_text(["not all that was said meanwhile is kept"])
+        await expect(ann.locator("#messages .text")).to_have_count(100)
+        await ann.context.close()
+
+
+async def test_a_server_that_is_started_anew_has_lost_nothing(place: Place, tmp_path: Path) -> None:
+    broker = f"sqlite:{tmp_path}/demo.db"
+    async with demo(broker) as (_, port):
+        ann = await enter(place.browser, port, "Ann", "lobby")
+        bob = await enter(place.browser, port, "Bob", "lobby")
+        await people(ann, "Ann you", "Bob")
+        await say(ann, "before")
+        await texts(bob, "before")
+    await expect(ann.locator("#state")).to_contain_text("trying again")
+    async with demo(broker, port):
+        for page in ann, bob:
+            await come_back(page)
+            await expect(page.locator("#messages .event")).to_contain_text(["nothing was said meanwhile."])
+        await say(bob, "after")
+        for page in ann, bob:
+            await texts(page, "before", "after")
+        await people(ann, "Ann you", "Bob")
+        await expect(ann.locator("#messages .note:not(.event)")).to_have_text(["\u2068Bob\u2069 joined."])
+        for page in ann, bob:
+            await page.context.close()
 
 
 async def come_back(page: Page) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+import hubbub
+from hubbub.demo import app
 from support.client import RawClient
 from support.demo import demo
 
@@ -55,6 +59,16 @@ async def test_it_needs_no_more_than_the_extra_serve_and_refuses_in_words(native
         here = (await ask(client, presence={"channel": "room:كافيه"}))["presence"]["presence"]
         assert [one["conn_info"] for one in here.values()] == [{"name": "Ann of Here"}]
         await client.close()
+
+
+async def test_the_page_runs_and_loads_nothing_of_others() -> None:
+    for file in (Path(hubbub.__file__).parent / "demo" / "static").iterdir():
+        assert set(re.findall(r"https?://[^\s\"']+", file.read_text())) <= {"http://www.w3.org/2000/svg"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://demo") as client:
+        page = await client.get("/")
+        assert page.headers["content-security-policy"].startswith("default-src 'self'; ")
+        for name in re.findall(r'(?:src|href)="([^"#]+)"', page.text):
+            assert (await client.get(f"/{name}")).status_code == 200
 
 
 async def test_what_it_keeps_is_in_a_file_of_the_users_own(tmp_path: Path) -> None:
