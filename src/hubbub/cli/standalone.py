@@ -74,7 +74,7 @@ def serve_standalone(target: str | None, chosen: Mapping[str, Any]) -> None:
     parts(found, fetched=False)
     logging.disable(logging.NOTSET)
     if checking:
-        _tell(found, notes(found))
+        _tell(found, [] if found.mistakes else notes(found))
     for mistake in () if checking else found.mistakes:
         typer.echo(f"hubbub: {mistake}", err=True)
     if found.mistakes:

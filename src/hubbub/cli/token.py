@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +70,10 @@ def token(
             " HUBBUB_CLIENT_TOKEN_HMAC_SECRET_KEY"
         )
     claims |= {name: value for name, value in (("channel", channel), ("client", client)) if value}
-    typer.echo(tokens.make(user, ttl=ttl or None, **claims))
+    made = tokens.make(user, ttl=ttl or None, **claims)
+    typer.echo(made)
+    if reason := _refusal(tokens, made, user, claims):
+        typer.echo(f"hubbub: the server that is configured so will not take it: {reason}", err=True)
 
 
 def _tokens(config: Path | None, *, of_subscription: bool) -> Any:
@@ -105,19 +109,25 @@ def _check(given: str, config: Path | None) -> int:
     if tokens is None:
         typer.echo("not checked: the configuration has no key")
         return 1
-    from hubbub.realtime.protocol import Fault
-
-    try:
-        if channel:
-            user, client = str(claims.get("sub", "")), str(claims.get("client", ""))
-            tokens.subscription(given, channel=channel, user=user, client=client)
-        else:
-            tokens.connection(given)
-    except Fault as fault:
-        typer.echo(f"not good: {fault}")
+    if reason := _refusal(tokens, given, str(claims.get("sub", "")), claims):
+        typer.echo(f"not good: {reason}")
         return 1
     typer.echo(f"good, for {'a subscription' if channel else 'a connection'}")
     return 0
+
+
+def _refusal(tokens: Any, given: str, user: str, claims: Mapping[str, Any]) -> str:
+    """Why it is not good; "": it is."""
+    from hubbub.realtime.protocol import Fault
+
+    try:
+        if channel := claims.get("channel"):
+            tokens.subscription(given, channel=channel, user=user, client=str(claims.get("client", "")))
+        else:
+            tokens.connection(given)
+    except Fault as fault:
+        return str(fault)
+    return ""
 
 
 def _read(given: str) -> tuple[dict[str, Any], dict[str, Any]]:

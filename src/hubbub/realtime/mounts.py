@@ -57,7 +57,7 @@ class SessionHandler(Handler):
 
     def handshake(self, request: Request) -> str | None:
         self._headers = headers = request.headers
-        if not self._service.origins.allow(headers):
+        if not self._service.lets_in(headers):
             raise Reject("this origin is not allowed", status=403)
         self._manner, chosen = manner_of(request.query, request.subprotocols)
         return chosen
@@ -108,7 +108,7 @@ class Application:
         if (await receive())["type"] != "websocket.connect":
             return
         headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
-        if not self._service.origins.allow(headers):
+        if not self._service.lets_in(headers):
             return await send({"type": "websocket.close", "code": 1008})
         query: bytes = scope.get("query_string", b"")
         manner, chosen = manner_of(query_of(query.decode("latin-1")), scope.get("subprotocols", ()))

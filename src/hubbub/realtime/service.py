@@ -48,7 +48,7 @@ from hubbub.realtime.statistics import Counts
 from hubbub.realtime.tokens import Tokens
 from hubbub.server.sweep import Sweep
 from hubbub.supervision import supervise
-from hubbub.wire import Origins
+from hubbub.wire import Headers, Origins
 
 __all__ = ["Service"]
 
@@ -126,6 +126,14 @@ class Service:
             self.sweep.now = time.monotonic()
             self._sweeping = loop.create_task(supervise("the sessions' sweep", self.sweep.run), name="hubbub sweep")
         self.sweep.at(session, time.monotonic() + self.bounds.connect_timeout)
+
+    def lets_in(self, headers: Headers) -> bool:
+        """Whether a page of that origin may connect."""
+        if self.origins.allow(headers):
+            return True
+        origin, host = headers.get("origin"), headers.get("host")
+        self.log.write(20, "a page of %s may not connect to %s: allowed_origins would have to name it", origin, host)
+        return False
 
     async def linked(self) -> None:
         """Wait for the first link to the broker, a moment at the most: others reach this node's sessions by it."""

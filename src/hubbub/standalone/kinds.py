@@ -182,9 +182,7 @@ class Origins(Texts):
             try:
                 wire.Origins([one])
             except Misuse:
-                raise ValueError(
-                    f'origins such as "https://example.com", without a path, or "*": {one[:80]!r} is none'
-                ) from None
+                raise ValueError('a list of origins such as "https://example.com", without a path, or "*"') from None
         return found
 
 

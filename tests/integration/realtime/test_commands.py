@@ -207,7 +207,8 @@ async def test_who_speaks_what_by_the_address(place: Place, query: str) -> None:
     assert peer.socket.subprotocol is None
 
 
-async def test_origins(place: Place) -> None:
+async def test_origins(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "hubbub")
     port = (await place.serve(insecure=True, allowed_origins=None)) and place.url.split("/")[2]
     for origin, allowed in (None, True), (f"http://{port}", True), ("http://evil.example", False), ("null", False):
         peer = place.peer()
@@ -217,6 +218,7 @@ async def test_origins(place: Place) -> None:
         else:
             with pytest.raises(websockets.InvalidStatus, match="403"):
                 await peer.open(origin=origin)
+    assert f"a page of http://evil.example may not connect to {port}: allowed_origins" in caplog.text
     await place.serve(insecure=True, allowed_origins=["https://good.example"])
     await place.peer().open(origin="https://good.example")
     for origin in "http://good.example", "https://good.example.evil", "https://good.example:444":
