@@ -16,6 +16,7 @@ class Subscription extends Emitter {
   state = "unsubscribed";
   #position = null; // {offset, epoch}: where in the channel's history this page stands
   #pause = 500; // milliseconds before the next attempt
+  #attempt = 0; // which counts: what an older one still has to say does not
 
   constructor(client, channel, options) {
     super();
@@ -38,17 +39,19 @@ class Subscription extends Emitter {
   async begin() { // also of a connection that is a new one
     if (this.state === "unsubscribed" || this.client.state !== "connected") return;
     this.state = "subscribing";
+    const attempt = ++this.#attempt;
     const { joinLeave, recoverable, positioned, getToken, tagsFilter, data } = this.options;
     const request = { channel: this.channel, data, recoverable, positioned, join_leave: joinLeave, tf: tagsFilter };
     if (this.#position) Object.assign(request, { recover: true, ...this.#position });
     try {
       if (getToken) request.token = await getToken({ channel: this.channel });
+      if (attempt !== this.#attempt) return;
       this.#begun(await this.client.ask("subscribe", request));
     } catch (error) {
+      if (attempt !== this.#attempt) return;
       this.emit("error", { channel: this.channel, error });
-      if (error.code === undefined) return; // the connection is lost: the next one begins again
-      if (!error.temporary && error.code !== 109) return this.#end(error.code, error.message);
-      setTimeout(() => this.begin(), this.#pause * (0.5 + Math.random()));
+      if (error.code && !error.temporary && error.code !== 109) return this.#end(error.code, error.message);
+      setTimeout(() => attempt === this.#attempt && this.begin(), this.#pause * (0.5 + Math.random()));
       this.#pause = Math.min(this.#pause * 2, 20000);
     }
   }
@@ -65,6 +68,7 @@ class Subscription extends Emitter {
 
   #end(code, reason) {
     this.state = "unsubscribed";
+    this.#attempt += 1;
     this.emit("unsubscribed", { channel: this.channel, code, reason });
   }
 
@@ -141,14 +145,15 @@ class Centrifuge extends Emitter {
 
   #dial() {
     const socket = (this.socket = new WebSocket(this.url));
-    socket.onopen = () => this.#begin().catch((error) => this.#refused(error));
+    socket.onopen = () => this.#begin(socket).catch((error) => this.socket === socket && this.#refused(error));
     socket.onmessage = ({ data }) => data.split("\n").forEach((line) => line && this.#take(JSON.parse(line)));
     socket.onclose = ({ code, reason }) => this.socket === socket && this.#closed(code, reason);
   }
 
-  async #begin() {
+  async #begin(socket) {
     const { getToken, data } = this.options;
     if (!this.#token && getToken) this.#token = await getToken();
+    if (this.socket !== socket) return; // it was lost meanwhile
     const found = await this.ask("connect", { token: this.#token, data });
     this.state = "connected";
     this.#pause = 250;
@@ -173,7 +178,7 @@ class Centrifuge extends Emitter {
         this.#token = await this.options.getToken();
         this.#expires(await this.ask("refresh", { token: this.#token }));
       } catch (error) {
-        this.emit("error", { error }); // without one the server ends the connection, and it comes back
+        if (this.state === "connected") this.emit("error", { error }); // without one the server lets it go in time
       }
     }, Math.min(ttl * 1000, 2 ** 31 - 1));
   }
