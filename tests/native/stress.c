@@ -63,6 +63,7 @@ static void *listen_to_notices(void *unused) {
             pthread_mutex_lock(&outlet->lock);
             uint8_t notice = outlet->notice, cut = outlet->cut;
             outlet->notice = 0;
+            if (notice & HB_DROPPED) hb_outlet_go_on(outlet);
             pthread_mutex_unlock(&outlet->lock);
             slot *slot = outlet->owner;
             if (cut == HB_CUT_STALLED && outlet->bounds.stall_ms > 1000) FAIL("slot %ld reads, and was not written to", slot - slots);

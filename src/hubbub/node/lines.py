@@ -18,6 +18,7 @@ __all__ = ["Lines"]
 LINGER = 2.0  # seconds for which a channel without members stays subscribed to: many come back at once
 AT_ONCE = 4096  # channels that are subscribed to, or looked at, in one call
 HEALING = 64  # channels that are healed at once
+SETTLES = 12.0  # seconds for a line to be subscribed to, and whole: brokers have as long for one answer
 SWAPPED = 0.02  # seconds in which a missing publication may still come, where there is no history
 UNDER_WAY = 1.0  # seconds in which a publication comes that the broker has already
 ENOUGH = 8  # attempts to heal a line while more keep missing, before others have their turn
@@ -99,10 +100,16 @@ class Lines:
         return Position(line.top, line.epoch)
 
     async def standing(self, name: bytes) -> Position:
-        """The same, as soon as it is known. Raises: BrokerUnavailable: the link broke, or nobody wants it any more."""
+        """The same, as soon as it is known.
+
+        Raises: BrokerUnavailable: the link broke, nobody wants it any more, or the broker has refused it for long.
+        """
+        until = time.monotonic() + SETTLES
         while (position := self.stands(name)) is None:
             if not self.up or name not in self._wishes.wanted:
                 raise BrokerUnavailable("the link to the broker broke")
+            if time.monotonic() > until:
+                raise BrokerUnavailable(f"the broker did not let it be subscribed to within {SETTLES:g} s")
             self._settled.clear()
             self.changed.set()
             line = self._lines.get(name)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from hubbub.brokers import Change, Outgoing, Publication, Published
+from hubbub.brokers import Change, Outgoing, Position, Publication, Published
 from hubbub.brokers.memory import MemoryBroker
+from hubbub.errors import BrokerUnavailable
 from hubbub.limits import Limits
-from hubbub.node import Node, Ticket
+from hubbub.node import Node, Ticket, lines
 from hubbub.node.outbox import Outbox
 from hubbub.node.roster import Roster
 from hubbub.node.statistics import Counts
@@ -119,3 +120,16 @@ async def test_events_while_a_stay_is_cancelled_begin_nothing(monkeypatch: pytes
     await asyncio.wait([living])
     assert living.cancelled()
     assert broker.failure is None
+
+
+async def test_nobody_waits_for_ever_for_a_channel_that_the_broker_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(MemoryBroker):
+        async def subscribe(self, channels: Sequence[bytes]) -> Sequence[Position | None]:
+            raise BrokerUnavailable("not now")
+
+    monkeypatch.setattr(lines, "SETTLES", 0.05)
+    async with living(Refusing()) as node:
+        node.want(b"s:room", asyncio.get_running_loop())
+        with pytest.raises(BrokerUnavailable, match="did not let it be subscribed to"):
+            await asyncio.wait_for(node.ask(lambda stay: stay.lines.standing(b"s:room")), 2)
+        assert node.up
