@@ -66,7 +66,7 @@ BOOK = {  # pages, and what is on them
         Part("What a broker is", hubbub.brokers, "Broker Events Traits Outgoing Publication Position Page Check"
              " Presence Change Entry broker_for redacted", "For those who [write one](../how-to/brokers.md)."),
     ]),
-    "testing": ("Testing brokers", [
+    "testing": ("A suite for brokers", [
         Part("", hubbub.testing.brokers,
              "CHECKS Check Outcome Bench UrlBench MemoryBench bench_for judge Node Lacking Broken",
              "The suite that judges a broker: [how to use it](../how-to/brokers.md)."),
