@@ -13,14 +13,15 @@ import ssl
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 import trustme
+import uvicorn
 
 from support import elsewhere
-from support.client import RawClient
+from support.client import RawClient, encode
 
 CA = trustme.CA()
 Check = Callable[[], None]
@@ -38,10 +39,14 @@ def every_module_can_be_imported() -> None:
 
 
 def served(loop: Callable[[], asyncio.AbstractEventLoop], tls: bool) -> None:
+    ran(loop, conversation(tls))
+
+
+def ran(loop: Callable[[], asyncio.AbstractEventLoop], what: Coroutine[Any, Any, None]) -> None:
     complaints: list[Any] = []
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.get_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        runner.run(asyncio.wait_for(conversation(tls), 20))
+        runner.run(asyncio.wait_for(what, 20))
     assert not complaints, complaints
 
 
@@ -80,7 +85,7 @@ async def conversation(tls: bool) -> None:
         assert (await one.close(1000))[0] == 1000
         stopping = asyncio.create_task(server.stop())
         assert (await other.read_close())[0] == 1001
-        other.kill()
+        other.send(encode(8, (1001).to_bytes(2)))
         await stopping
     assert {reason.cause for reason in ended} == {"overflow", "client", "shutdown"}, ended
 
@@ -94,6 +99,59 @@ async def one_who_does_not_read(hub: Any, readers: Any, ended: list[Any]) -> Non
         if ended:
             return
     raise AssertionError("it was never cut")
+
+
+def in_a_framework(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    ran(loop, application())
+
+
+async def application() -> None:
+    """An ASGI application on uvicorn, with hubbub as its WebSockets and a room."""
+    import hubbub
+    import hubbub.asgi
+
+    hub = hubbub.Hub()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        hub.join("room", hubbub.asgi.socket(scope))
+        while (event := await receive())["type"] == "websocket.receive":
+            hub.broadcast("room", event["text"])
+
+    settings = {"ws": "hubbub.asgi:WebSocketProtocol", "lifespan": "off", "log_config": None, "port": 0}
+    server = uvicorn.Server(uvicorn.Config(app, **settings))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    client = await RawClient.connect(server.servers[0].sockets[0].getsockname()[1])
+    client.text("hello")
+    assert await client.read() == "hello"
+    assert (await client.close())[0] == 1000
+    server.should_exit = True
+    await serving
+
+
+def with_sessions(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    ran(loop, session())
+
+
+async def session() -> None:
+    """A session of the Centrifuge protocol on the bare server: it connects, subscribes, and gets what is published."""
+    import hubbub
+    from hubbub.realtime import Realtime
+
+    rt = Realtime(insecure=True)
+    async with hubbub.serve(rt.handler, hub=rt.hub, port=0) as server:
+        client = await RawClient.connect(server.port)
+        client.text('{"id":1,"connect":{}}')
+        assert '"connect"' in str(await client.read())
+        client.text('{"id":2,"subscribe":{"channel":"news"}}')
+        assert '"subscribe"' in str(await client.read())
+        await rt.publish("news", {"text": "hello"})
+        assert '{"text":"hello"}' in str(await client.read())
+        assert (await client.close())[0] == 1000
+    await rt.close()
 
 
 def secured() -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -149,6 +207,8 @@ WINDOWS: dict[str, Check] = {
     "every module can be imported": every_module_can_be_imported,
     "serves on the selector loop": lambda: served(elsewhere.selector_loop, False),
     "serves on the proactor loop": lambda: served(elsewhere.proactor_loop, False),
+    "serves an application": lambda: in_a_framework(elsewhere.proactor_loop),
+    "serves sessions": lambda: with_sessions(elsewhere.proactor_loop),
     "serves TLS on the selector loop": lambda: served(elsewhere.selector_loop, True),
     "serves TLS on the proactor loop": lambda: served(elsewhere.proactor_loop, True),
     "run ends with a signal": run_ends_with_a_signal,
@@ -160,6 +220,8 @@ MACOS: dict[str, Check] = {
     "every module can be imported": every_module_can_be_imported,
     "serves": lambda: served(asyncio.SelectorEventLoop, False),
     "serves TLS": lambda: served(asyncio.SelectorEventLoop, True),
+    "serves an application": lambda: in_a_framework(asyncio.SelectorEventLoop),
+    "serves sessions": lambda: with_sessions(asyncio.SelectorEventLoop),
     "run ends with a signal": run_ends_with_a_signal,
     "doctor tells": lambda: doctor_tells(
         "compiled, but for fan-out and sockets", frames="compiled", fan_out=ALONE, sockets=ALONE
