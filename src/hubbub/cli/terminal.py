@@ -56,7 +56,7 @@ class Screen:
         self._print(Text(stamp, "dim"), shown, Text(after, "dim"))
 
     def _print(self, *parts: Text) -> None:
-        if not (self.typing and EDITED):
+        if sys.platform == "win32" or not (self.typing and EDITED):
             self._console.print(*parts)
             return
         with self._console.capture() as captured:
@@ -109,7 +109,7 @@ def _typed(screen: Screen) -> Iterator[str]:
 @contextlib.contextmanager
 def _terminal(screen: Screen) -> Generator[None]:
     """The history is read and kept, and the terminal is left as it was, whatever the thread that reads it is at."""
-    if not EDITED:
+    if sys.platform == "win32" or not EDITED:
         yield
         return
     history = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "hubbub" / "history"
