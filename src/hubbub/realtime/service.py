@@ -185,13 +185,17 @@ class Service:
         self._tell_presence(session, subscription, joined=False, lost=lost)
         self.channels.let_go(channel)
 
+    def has_room(self, session: Session, message: bytes) -> bool:
+        """Whether it would be accepted. To try would be to have it counted as dropped, and something as missing."""
+        waiting = session.socket.buffered
+        return not waiting or waiting + len(message) + HEAD <= self._max_backlog
+
     def tell_when_it_reads(self, session: Session, channel: str) -> None:
         """Tell a session that takes nothing more that it lacks something in that channel, as soon as it does."""
         if not session.socket.is_open or channel in session.subs:
             return
         told = session.dialect.encode(push(Unsubscribes.INSUFFICIENT_STATE, channel))
-        waiting = session.socket.buffered  # what does not fit is not tried, for it would be counted as dropped
-        if (waiting and waiting + len(told) + HEAD > self._max_backlog) or not session.write([told]):
+        if not self.has_room(session, told) or not session.write([told]):
             asyncio.get_running_loop().call_later(READS, self.tell_when_it_reads, session, channel)
 
     def _tell_presence(self, session: Session, subscription: Subscription, *, joined: bool, lost: bool = False) -> None:

@@ -445,7 +445,8 @@ class Session(Client):
         if not self._service.insecure and self._service.expiring.check(self, time.time()):
             return None
         if now >= self._since:
-            if self._pings and self.write([self.dialect.ping]):
+            ping = self.dialect.ping
+            if self._pings and self._service.has_room(self, ping) and self.write([ping]):
                 self._conversation.pinged()
                 self._pinged = now
                 self._unread = self.socket.unread

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import hubbub
-from hubbub.realtime import Bounds, History, Namespace, Realtime
+from hubbub.realtime import Bounds, Client, History, Namespace, Realtime
 from support.session_client import Peer
 
 from .conftest import Place
@@ -78,6 +78,28 @@ async def test_a_client_that_reads_nothing_owes_a_pong(bare: Place) -> None:
     await asyncio.sleep(0.6)
     assert rt.statistics().disconnects == {3012: 1}
     peer.kill()
+
+
+async def test_a_ping_for_which_there_is_no_room_costs_nothing(bare: Place) -> None:
+    """It is no message of a channel, and none of those is missing."""
+    rt = await bare.serve(
+        insecure=True, namespaces={"": Namespace()}, limits=SMALL, bounds=Bounds(ping=0.1, pong_timeout=0.09)
+    )
+
+    @rt.rpc("all")
+    def answer(client: Client, data: bytes) -> str:
+        return "x" * 8_000_000
+
+    peer = await narrow(bare)
+    await peer.subscribe("room")
+    await publish(rt, range(1), 10)
+    await peer.until(lambda: numbers(peer) == [0])
+    peer.socket.transport.pause_reading()
+    asked = asyncio.ensure_future(peer.ask(rpc={"method": "all", "data": None}))
+    await asyncio.sleep(0.4)
+    peer.socket.transport.resume_reading()
+    assert len((await asked)["rpc"]["data"]) == 8_000_000
+    assert rt.statistics().disconnects == {}
 
 
 async def test_what_waits_to_be_told_is_not_dropped_over_and_over(bare: Place) -> None:
