@@ -16,6 +16,8 @@ from hubbub.errors import Misuse
 
 __all__ = ["AF_UNIX", "allow_descriptors", "descriptors", "lock_file", "needs_unix", "unsent"]
 
+MANY_DESCRIPTORS = 1 << 20  # some programs go through all that they may have, and containers may allow 2**30
+
 if sys.platform == "win32":
     AF_UNIX: int | None = None
 
@@ -55,9 +57,11 @@ else:
         return soft, hard
 
     def allow_descriptors() -> float:
-        """Raise the first of `descriptors` as far as the system lets us. Returns it."""
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 1 << 20 if hard == resource.RLIM_INFINITY else hard
+        """Raise the first of `descriptors` to the second, or to a million. Returns it."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == resource.RLIM_INFINITY or soft >= MANY_DESCRIPTORS:
+            return descriptors()[0]
+        wanted = MANY_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MANY_DESCRIPTORS)
         with suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return descriptors()[0]

@@ -128,6 +128,7 @@ async def test_a_full_descriptor_table_costs_new_connections_only(loop: str, tmp
     log = tmp_path / "log"
     with log.open("wb") as stderr:
         async with program(loop, descriptors=60, stderr=stderr) as (process, port):
+            assert re.search(r"Max open files\s+60\s+60", Path(f"/proc/{process.pid}/limits").read_text())
             old = await RawClient.connect(port)
             rush = [await RawClient.dial(port) for _ in range(400)]  # the kernel takes them, the server cannot
             old.text("before")

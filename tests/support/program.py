@@ -25,7 +25,9 @@ class Program(hubbub.Handler):
 if __name__ == "__main__":
     where, loop, workers, descriptors = sys.argv[1:]
     if int(descriptors):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (int(descriptors), int(descriptors)))
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (int(descriptors) // 2, int(descriptors))
+        )  # it takes all that it may
     limits = hubbub.Limits(max_backlog=64 * 1024 * 1024, max_connections=10_000, close_timeout=1)
     several = int(workers) > 1
     hubbub.run(

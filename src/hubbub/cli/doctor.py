@@ -123,14 +123,13 @@ def _package(name: str, what: str) -> Finding:
 
 def _descriptors() -> Finding:
     soft, hard = descriptors()
-    shown = f"{_count(soft)} descriptors a process (at most {_count(hard)})"
     if soft >= ENOUGH_DESCRIPTORS:
-        return Finding("connections", shown)
-    return Finding(
-        "connections",
-        shown,
-        f"each connection takes one: `ulimit -n {ENOUGH_DESCRIPTORS}`, or LimitNOFILE={ENOUGH_DESCRIPTORS} for systemd",
-    )
+        return Finding("connections", f"{_count(soft)} descriptors a process (at most {_count(hard)})")
+    shown = f"{_count(soft)} descriptors a process; hubbub.run and hubbub serve allow themselves {_count(hard)}"
+    more = f"`ulimit -n {ENOUGH_DESCRIPTORS}`, or LimitNOFILE={ENOUGH_DESCRIPTORS} for systemd"
+    if hard >= ENOUGH_DESCRIPTORS:
+        return Finding("connections", shown, f"each connection takes one: where another program serves, {more}")
+    return Finding("connections", shown, f"each connection takes one: {more}")
 
 
 def _kernel() -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from hubbub.cli.reload import serve_again_and_again
 from hubbub.cli.standalone import is_realtime, serve_standalone
 from hubbub.server import Loop, event_loop
 from hubbub.server.settings import path_of
+from hubbub.system import allow_descriptors
 from hubbub.wire import Origins
 
 __all__ = ["serve"]
@@ -117,6 +118,7 @@ def serve(
     """
     if reload:
         raise typer.Exit(serve_again_and_again(sys.argv[1:], [config] if config else []))
+    allow_descriptors()
     os.environ |= {"HUBBUB_BROKER": broker} if target and broker else {}  # for the hubs of the module
     if target is None or is_realtime(target):
         chosen = {name: value for name, value in context.params.items() if was_given(context, name)}

@@ -24,7 +24,7 @@ from hubbub.server.handler import Handler
 from hubbub.server.server import DEFAULT_PORT, Server, serve
 from hubbub.server.settings import hosts_of
 from hubbub.server.workers import run_workers
-from hubbub.system import needs_unix
+from hubbub.system import allow_descriptors, needs_unix
 from hubbub.wire import Deflate
 
 __all__ = ["Loop", "event_loop", "run"]
@@ -88,6 +88,7 @@ def run(
         OSError: an address cannot be had.
     """
     _be_alone()
+    allow_descriptors()
     factory = event_loop(loop)
     workers = whole("workers", workers, 1)
     if started is not None and not callable(started):
