@@ -326,14 +326,7 @@ def inner(item: type) -> set[str]:
     if item is hubbub.asgi.WebSocketProtocol:
         everything = {name for base in item.__mro__ for name in vars(base)}
         return everything - {"limits", "compression", "hub", "allowed_origins"}
-    return INNER.get(item, set())
-
-
-INNER = {
-    hubbub.Server: {"start"},
-    hubbub.Ticket: {"resolve"},
-    hubbub.realtime.Client: {"become", "be_called", "tell", "writable", "write"},
-}
+    return set()
 
 
 def kinds(items: list[Any], text: str) -> str:

@@ -32,6 +32,21 @@ SEEN = {
         "statistics",
     },
     hubbub.Socket: {"buffered", "close", "is_open", "left", "peer", "ping", "subprotocol", "unread", "write"},
+    hubbub.Handler: {
+        "buffered",
+        "close",
+        "closed",
+        "dropped",
+        "handshake",
+        "hub",
+        "message",
+        "opened",
+        "ping",
+        "write",
+    },
+    hubbub.Server: {"addresses", "port", "statistics", "stop", "urls"},
+    hubbub.Ticket: {"done", "wait"},
+    hubbub.Request: {"cookies", "headers", "path", "peer", "query", "subprotocols", "target"},
     hubbub.Member: {"count", "index", "meta", "socket"},  # the first two are every tuple's
 }
 

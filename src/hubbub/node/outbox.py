@@ -29,7 +29,7 @@ Result = Published | Exception
 class Waiter(Protocol):
     """Who wants to know what became of one publication."""
 
-    def resolve(self, result: Result) -> None:
+    def _resolve(self, result: Result) -> None:
         """This did. Called once, on the thread that learns of it."""
 
 
@@ -43,7 +43,7 @@ class Promise:
         self._thread = get_ident()
         self.told: asyncio.Future[Published] = loop.create_future()
 
-    def resolve(self, result: Result) -> None:
+    def _resolve(self, result: Result) -> None:
         """For the node alone: this is what became of it."""
         if get_ident() == self._thread:
             return self._tell(result)
@@ -78,7 +78,7 @@ class Ticket:
         """Whether it is known."""
         return self._callbacks is None
 
-    def resolve(self, result: Result) -> None:
+    def _resolve(self, result: Result) -> None:
         """For the node alone: this is what became of it."""
         with self._lock:
             callbacks, self._callbacks = self._callbacks, None
@@ -221,7 +221,7 @@ class Outbox:
                 if isinstance(result, Exception):
                     self._tell(outgoing, ticket, result)
                 elif ticket is not None:
-                    ticket.resolve(result)
+                    ticket._resolve(result)
 
     def settle_some(self, results: Sequence[Result | None]) -> None:
         """What became of each in flight; None: it was not appended, and is among the next ones again."""
@@ -259,7 +259,7 @@ class Outbox:
         if isinstance(result, Exception):
             self._failed(outgoing)
         if ticket is not None:
-            ticket.resolve(result)
+            ticket._resolve(result)
 
 
 def may_wait() -> bool:

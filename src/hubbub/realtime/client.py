@@ -38,11 +38,11 @@ class Client:
         self.expires_at: float | None = None
         """When the connection ends unless it is refreshed, in seconds since 1970. None: never."""
 
-    def become(self, user: str, info: bytes, meta: bytes, expires_at: float | None) -> None:
+    def _become(self, user: str, info: bytes, meta: bytes, expires_at: float | None) -> None:
         """For sessions alone: that is who it is."""
         self.user, self.info, self.meta, self.expires_at = user, info, meta, expires_at
 
-    def be_called(self, id: str) -> None:
+    def _be_called(self, id: str) -> None:
         """For sessions alone: that is its id, now that it may connect."""
         self.id = id
         self.headers = {}
@@ -61,20 +61,20 @@ class Client:
         Returns: False: its connection is closed, or it reads too slowly.
         Raises: Misuse: the data cannot be JSON, or is bytes that are not, for a client that speaks it.
         """
-        return self.tell(push(Message(data=raw(self.writable(encoded(data))))))
+        return self._tell(push(Message(data=raw(self._writable(encoded(data))))))
 
-    def writable(self, data: bytes) -> bytes:
+    def _writable(self, data: bytes) -> bytes:
         """For sessions: that data. Raises: Misuse: it is not JSON, which this client speaks."""
         if not self.dialect.carries(data):
             raise Misuse("these bytes are no JSON, and are for a client that speaks that")
         return data
 
-    def tell(self, *replies: Reply) -> bool:
+    def _tell(self, *replies: Reply) -> bool:
         """Send it these, in one frame."""
         dialect = self.dialect
-        return self.write([dialect.encode(reply) for reply in replies])
+        return self._write([dialect.encode(reply) for reply in replies])
 
-    def write(self, messages: list[bytes]) -> bool:
+    def _write(self, messages: list[bytes]) -> bool:
         """Send it these, in one frame."""
         return self.socket.write(framed(self.dialect, self.dialect.join(messages)))
 

@@ -48,7 +48,7 @@ class Expiring:
         given, granted = token.subs.keys(), session.granted
         if granted is not None and (given - granted or (granted - given) & session.subs.keys()):
             raise Fault(Disconnects.INSUFFICIENT_STATE, "a token with other channels than before")
-        session.become(session.user, token.info or session.info, token.meta or session.meta, token.expires_at)
+        session._become(session.user, token.info or session.info, token.meta or session.meta, token.expires_at)
         session.look_again()
         return RefreshResult(expires=bool(session.ttl), ttl=session.ttl)
 

@@ -195,7 +195,7 @@ class Service:
         if not session.socket.is_open or channel in session.subs:
             return
         told = session.dialect.encode(push(Unsubscribes.INSUFFICIENT_STATE, channel))
-        if not self.has_room(session, told) or not session.write([told]):
+        if not self.has_room(session, told) or not session._write([told]):
             asyncio.get_running_loop().call_later(READS, self.tell_when_it_reads, session, channel)
 
     def _tell_presence(self, session: Session, subscription: Subscription, *, joined: bool, lost: bool = False) -> None:

@@ -144,12 +144,12 @@ class Session(Client):
             self._let_leave(out)
 
     def _let_leave(self, messages: list[bytes]) -> None:
-        if not self.write(messages) and self.socket.is_open:
+        if not self._write(messages) and self.socket.is_open:
             self.end(Disconnects.SLOW)
 
-    def write(self, messages: list[bytes]) -> bool:
+    def _write(self, messages: list[bytes]) -> bool:
         self._service.counts.sent += len(messages)
-        return super().write(messages)
+        return super()._write(messages)
 
     async def _answer(self, asked: Asked) -> None:
         """Answer one command. Raises: Fault: a Disconnect."""
@@ -209,8 +209,8 @@ class Session(Client):
         service = self._service
         with service.meanwhile as mark:
             who = await subscribing.who(self, service, request)
-            self.become(who.user, who.info, who.meta, who.expires_at)
-            self.be_called(str(uuid.uuid4()))
+            self._become(who.user, who.info, who.meta, who.expires_at)
+            self._be_called(str(uuid.uuid4()))
             await service.linked()
             await service.seats.take(self.user, self.id)
             wanted = await subscribing.server_side(self, service, who, request.subs)
@@ -332,7 +332,7 @@ class Session(Client):
         if handler is None:
             raise Fault(Errors.METHOD_NOT_FOUND)
         data = handler.encoded(await self.ask(handler.run, self, handler.data(_some(request.data))))
-        return r.RpcResult(data=raw(self.writable(data)))
+        return r.RpcResult(data=raw(self._writable(data)))
 
     async def _send(self, id: int, request: c.SendRequest) -> None:
         handler = self._service.handlers.message
@@ -446,7 +446,7 @@ class Session(Client):
             return None
         if now >= self._since:
             ping = self.dialect.ping
-            if self._pings and self._service.has_room(self, ping) and self.write([ping]):
+            if self._pings and self._service.has_room(self, ping) and self._write([ping]):
                 self._conversation.pinged()
                 self._pinged = now
                 self._unread = self.socket.unread
@@ -482,7 +482,7 @@ class _Answer:
         self._id = id
         self._channel = channel
 
-    def resolve(self, result: Published | Exception) -> None:
+    def _resolve(self, result: Published | Exception) -> None:
         self._session.published(self._id, self._channel, result)
 
 

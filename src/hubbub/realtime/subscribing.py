@@ -92,7 +92,7 @@ def _by_token(session: Session, tokens: Tokens | None, token: str) -> Who:
         raise Fault(Disconnects.INVALID_TOKEN, "a token with b64info that is not JSON")
     subs = {channel: (grant, None) for channel, grant in said.subs.items()}
     session.granted = frozenset(subs)
-    session.become(said.user, said.info, said.meta, said.expires_at)
+    session._become(said.user, said.info, said.meta, said.expires_at)
     return Who(said.user, said.info, said.meta, b"", said.expires_at, subs)
 
 

@@ -114,7 +114,7 @@ class serve:  # noqa: N801  it is called like a function
             health=self._health,
         )
         self._server = server = Server(context, self._listeners(partial(Session, context, self._handler)))
-        await server.start()
+        await server._start()
         return server
 
     async def __aexit__(
@@ -180,7 +180,7 @@ class Server:
         """A frozen snapshot of the server's counts; a hub has its own."""
         return self._context.statistics()
 
-    async def start(self) -> None:
+    async def _start(self) -> None:
         """Begin to accept. `async with serve(...)` does it."""
         try:
             self._reactor = reactor_for(self._context.loop, self._context.view)
