@@ -309,8 +309,8 @@ def methods(heading: str, item: type) -> Iterator[str]:
             member = member.__func__ if isinstance(member, classmethod | staticmethod) else member
             if not inspect.getdoc(member) or name in inner(item):
                 continue
-            shown = nodes[:-1] if len(nodes) > 1 and "overload" in ast.unparse(nodes[0]) else nodes[:1]
-            lines = [f"{heading} {item.__name__}.{name}\n", fenced("\n".join(map(call, shown))), documented(member)]
+            shown = nodes[-1 if "@overload" in ast.unparse(nodes[0]) else 0]  # what all overloads are of; a getter
+            lines = [f"{heading} {item.__name__}.{name}\n", fenced(call(shown)), documented(member)]
             yield "\n".join(lines)
 
 
