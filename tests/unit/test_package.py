@@ -46,6 +46,7 @@ SEEN = {
     },
     hubbub.Server: {"addresses", "port", "statistics", "stop", "urls"},
     hubbub.Ticket: {"done", "wait"},
+    hubbub.Frame: {"opcode", "payload"},
     hubbub.Request: {"cookies", "headers", "path", "peer", "query", "subprotocols", "target"},
     hubbub.Member: {"count", "index", "meta", "socket"},  # the first two are every tuple's
 }

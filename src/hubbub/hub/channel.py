@@ -197,7 +197,7 @@ class Channel(Addressee):
         A member of another form that joins meanwhile gets the frame plain, which every peer takes.
         """
         for form in list(self.forms or ()):
-            frame.encoded(form)
+            frame._encoded(form)
 
     def count_among(self, outlets: frozenset[AnyOutlet]) -> int:
         """How many of them are members."""

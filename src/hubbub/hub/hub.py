@@ -284,7 +284,7 @@ class Hub(Register, Generic[Meta]):
             return 0
         if known.forms:
             known.compress(message)
-        entry, size = known.entry(message, excluded), len(message.wire)
+        entry, size = known.entry(message, excluded), len(message._wire)
         return (self._broadcast_except if excluded else self._broadcast_to_all)(known, entry, size, timeout)
 
     def _broadcast_to_all(self, channel: Channel, entry: AnyEntry, size: int, timeout: float) -> int:
@@ -403,7 +403,7 @@ class Hub(Register, Generic[Meta]):
         if channel is not None:
             handed = channel.count - channel.count_among(excluded)
             channel.compress(message)  # now, as `_broadcast_now` has the lock
-            if channel.full_shard(len(message.wire)) is not None:
+            if channel.full_shard(len(message._wire)) is not None:
                 channel.refuse("this thread is inside a hub and cannot wait")
         put_off.append((self._broadcast_now, (id, message, excluded)))
         return handed
@@ -412,7 +412,7 @@ class Hub(Register, Generic[Meta]):
         channel = self._channels.find(id)
         if channel is None or channel.count == channel.count_among(excluded):
             return
-        if channel.full_shard(len(message.wire)) is not None:
+        if channel.full_shard(len(message._wire)) is not None:
             channel.refuse("it has filled up since")
         channel.post(channel.entry(message, excluded))
         self._counters.broadcasts += 1

@@ -53,7 +53,7 @@ class Batch:
         """All messages as they go out to sockets of that form: one string of bytes, shared by all of them."""
         data = self._forms.get(form)
         if data is None:
-            frames = [entry.frame.ready(form) for entry in self.entries]
+            frames = [entry.frame._ready(form) for entry in self.entries]
             data = self._forms[form] = frames[0] if len(frames) == 1 else b"".join(frames)
         return data
 
@@ -99,7 +99,7 @@ class Mailbox:
 
     def post(self, entry: AnyEntry) -> None:
         self.entries.append(entry)
-        self.size += len(entry.frame.wire)
+        self.size += len(entry.frame._wire)
         self.writers.wake(self)
 
     def has_room(self, size: int) -> bool:
@@ -125,7 +125,7 @@ class Mailbox:
             return self.batch
         count = size = 0
         for entry in self.entries:
-            size += len(entry.frame.wire)
+            size += len(entry.frame._wire)
             if count and size > BATCH_SIZE:
                 break
             count += 1

@@ -156,7 +156,7 @@ class Outlet:
         Returns: whether it was accepted: False once the socket is closed, or when the policy drops it.
         """
         if self.form is not None:
-            frame.encoded(self.form)  # compressing may take its time: not under the lock
+            frame._encoded(self.form)  # compressing may take its time: not under the lock
         if put_off:
             carry_out()
         if inside():
@@ -189,7 +189,7 @@ class Outlet:
         if not self.open:
             self.counters.drops["closed"] += len(frames)
             return 0
-        encoded = [frame.ready(self.form) for frame in frames]
+        encoded = [frame._ready(self.form) for frame in frames]
         if len(encoded) > 1 and self._may_begin(sum(map(len, encoded))):
             self._pass_on(b"".join(encoded))
             return len(frames)

@@ -19,8 +19,8 @@ cdef extern from "codec.h":
 cdef class Encoded:
     cdef readonly object opcode
     cdef readonly bytes payload
-    cdef readonly bytes wire
-    cdef readonly dict deflated
+    cdef readonly bytes _wire
+    cdef readonly dict _deflated
 
 
 cdef class Reader:

@@ -10,7 +10,7 @@ from hubbub.wire.received import Received
 __all__ = ["Encoded", "Reader", "judge_head", "mask", "read_head"]
 
 class Encoded:
-    """What a Frame holds, and cannot change: see `hubbub.wire.frames`. `deflated` is filled as forms are asked for."""
+    """What a Frame holds, and cannot change: see `hubbub.wire.frames`. `_deflated` is filled as forms are asked for."""
 
     def __init__(self, opcode: int, payload: bytes) -> None:
         """Encode a message. Without the GIL above 16 KiB."""
@@ -20,12 +20,12 @@ class Encoded:
     @property
     def payload(self) -> bytes: ...
     @property
-    def wire(self) -> bytes:
+    def _wire(self) -> bytes:
         """The whole frame, plain and unmasked."""
 
     @property
-    def deflated(self) -> dict[int, bytes] | None: ...
-    def keep(self, form: int, data: bytes) -> bytes:
+    def _deflated(self) -> dict[int, bytes] | None: ...
+    def _keep(self, form: int, data: bytes) -> bytes:
         """The bytes for that form: these, unless some are kept already."""
 
 class Reader:

@@ -123,9 +123,9 @@ cdef class Encoded:
         cdef size_t size = PyBytes_GET_SIZE(payload), head = encode_head_size(size)
         self.opcode = opcode
         self.payload = payload
-        self.wire = PyBytes_FromStringAndSize(NULL, head + size)
-        encode_head(<uint8_t *>PyBytes_AS_STRING(self.wire), 0x80 | <int>opcode, size)
-        cdef char *to = PyBytes_AS_STRING(self.wire) + head
+        self._wire = PyBytes_FromStringAndSize(NULL, head + size)
+        encode_head(<uint8_t *>PyBytes_AS_STRING(self._wire), 0x80 | <int>opcode, size)
+        cdef char *to = PyBytes_AS_STRING(self._wire) + head
         cdef const char *start = PyBytes_AS_STRING(payload)
         if size <= HELD:
             memcpy(to, start, size)
@@ -133,11 +133,11 @@ cdef class Encoded:
             with nogil:
                 memcpy(to, start, size)
 
-    def keep(self, form, bytes data not None):
+    def _keep(self, form, bytes data not None):
         with cython.critical_section(self):
-            if self.deflated is None:
-                self.deflated = {}
-            return self.deflated.setdefault(form, data)
+            if self._deflated is None:
+                self._deflated = {}
+            return self._deflated.setdefault(form, data)
 
 
 @cython.final

@@ -249,14 +249,14 @@ cdef class Entry:
 
 def entry(Encoded frame not None, excluded):
     cdef Entry made = Entry.__new__(Entry)
-    cdef bytes wire = frame.wire
+    cdef bytes wire = frame._wire
     cdef hb_frame *plain = copied(wire)
     made.frame = frame
     made.excluded = excluded
     made.c = with_excluded(plain, excluded) if excluded else hb_entry_new(plain, NULL, 0)
     if made.c == NULL:
         raise MemoryError
-    cdef dict deflated = frame.deflated
+    cdef dict deflated = frame._deflated
     if deflated:
         for form, data in deflated.copy().items():
             if data is not wire:

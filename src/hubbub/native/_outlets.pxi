@@ -253,7 +253,7 @@ cdef class Outlet:
         hb_frame_drop(frame)
 
     def write(self, frame):
-        cdef bytes data = frame.encoded(form_of(self.c))
+        cdef bytes data = frame._encoded(form_of(self.c))
         if waiting and later(self._write_in_order, data):
             return self.c.open
         return self._write_in_order(data)

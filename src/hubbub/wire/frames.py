@@ -42,26 +42,26 @@ TEXT, BINARY = Opcode.TEXT, Opcode.BINARY  # members of an Enum take a while to 
 class _Encoded:
     """What a Frame holds."""
 
-    __slots__ = ("deflated", "opcode", "payload", "wire")
+    __slots__ = ("_deflated", "_wire", "opcode", "payload")
 
     opcode: Opcode
     payload: bytes
-    wire: bytes
-    deflated: dict[int, bytes] | None
+    _wire: bytes
+    _deflated: dict[int, bytes] | None
 
     def __init__(self, opcode: Opcode, payload: bytes) -> None:
         put = object.__setattr__
         put(self, "opcode", opcode)
         put(self, "payload", payload)
-        put(self, "wire", encode(opcode, payload))
-        put(self, "deflated", None)
+        put(self, "_wire", encode(opcode, payload))
+        put(self, "_deflated", None)
 
-    def keep(self, form: int, data: bytes) -> bytes:
+    def _keep(self, form: int, data: bytes) -> bytes:
         """The bytes for that form: these, unless some are kept already."""
-        if self.deflated is None:
-            object.__setattr__(self, "deflated", {})
-        assert self.deflated is not None
-        return self.deflated.setdefault(form, data)
+        if self._deflated is None:
+            object.__setattr__(self, "_deflated", {})
+        assert self._deflated is not None
+        return self._deflated.setdefault(form, data)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Frame is immutable: make another one instead of setting {name}")
@@ -78,7 +78,7 @@ class Frame(Encoded):
 
     __slots__ = ()
 
-    def encoded(self, form: int | None) -> bytes:
+    def _encoded(self, form: int | None) -> bytes:
         """The bytes for a peer that negotiated so many window bits of permessage-deflate; None for plain.
 
         It is compressed once per form and without context takeover, which is legal for every such peer (RFC 7692,
@@ -86,15 +86,15 @@ class Frame(Encoded):
         of this thread, the first time.
         """
         if form is None or len(self.payload) < COMPRESSED_FROM:
-            return self.wire
-        kept = self.deflated
+            return self._wire
+        kept = self._deflated
         data = None if kept is None else kept.get(form)
-        return self.keep(form, self._deflate(form)) if data is None else data
+        return self._keep(form, self._deflate(form)) if data is None else data
 
-    def ready(self, form: int | None) -> bytes:
-        """As `encoded`, but plain, which every peer takes, where it has not been compressed for that form yet."""
-        kept = self.deflated
-        return self.wire if form is None or kept is None else kept.get(form, self.wire)
+    def _ready(self, form: int | None) -> bytes:
+        """As `_encoded`, but plain, which every peer takes, where it has not been compressed for that form yet."""
+        kept = self._deflated
+        return self._wire if form is None or kept is None else kept.get(form, self._wire)
 
     def _deflate(self, form: int) -> bytes:
         """In steps, and joined at the end: for nothing of this does a large message hold up other threads."""
@@ -104,11 +104,11 @@ class Frame(Encoded):
         parts.append(compressor.flush(zlib.Z_SYNC_FLUSH)[:-4])
         size = sum(map(len, parts))
         if size >= len(self.payload):
-            return self.wire
+            return self._wire
         return b"".join((_head(0xC0 | self.opcode, size), *parts))
 
     def __len__(self) -> int:
-        return len(self.wire)
+        return len(self._wire)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Frame) and (self.opcode, self.payload) == (other.opcode, other.payload)

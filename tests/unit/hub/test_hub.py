@@ -128,8 +128,8 @@ async def test_members_get_the_form_that_they_negotiated(form: int | None, new_s
         hub.join("room", socket)
     hub.broadcast("room", message)
     await until(lambda: user.taken and plain.taken)
-    assert plain.taken == message.wire
-    assert user.taken == message.encoded(form)
+    assert plain.taken == message._wire
+    assert user.taken == message._encoded(form)
     assert (len(user.taken) < len(plain.taken)) is (form is not None)
 
 
@@ -341,8 +341,8 @@ class Alike:
 
 def encoded(message: str | bytes | hubbub.Frame) -> bytes:
     if isinstance(message, hubbub.Frame):
-        return message.wire
-    return (hubbub.text if isinstance(message, str) else hubbub.binary)(message).wire
+        return message._wire
+    return (hubbub.text if isinstance(message, str) else hubbub.binary)(message)._wire
 
 
 async def test_all_kinds_of_messages_reach_their_channel_alone_and_in_one_order(new_socket: NewSocket) -> None:

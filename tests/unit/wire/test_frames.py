@@ -79,8 +79,8 @@ def test_what_is_no_message_is_refused_with_advice() -> None:
 @pytest.mark.parametrize("bits", range(9, 16))
 def test_a_compressed_frame_inflates_to_its_payload_and_is_made_once(bits: int) -> None:
     message = hubbub.text("hubbub " * 100)
-    data = message.encoded(bits)
-    assert data is message.encoded(bits)
+    data = message._encoded(bits)
+    assert data is message._encoded(bits)
     assert data[0] == 0xC1
     ((opcode, payload),) = split(data)
     assert opcode == Opcode.TEXT
@@ -89,10 +89,10 @@ def test_a_compressed_frame_inflates_to_its_payload_and_is_made_once(bits: int) 
 
 def test_what_does_not_shrink_stays_plain() -> None:
     noise = hubbub.binary(random.Random(1).randbytes(500))
-    assert noise.encoded(15) == noise.wire
+    assert noise._encoded(15) == noise._wire
     short = hubbub.text("aaaa")
-    assert short.encoded(15) is short.wire
-    assert short.encoded(None) is short.wire
+    assert short._encoded(15) is short._wire
+    assert short._encoded(None) is short._wire
 
 
 def test_joined_frames_are_split_again() -> None:
