@@ -88,7 +88,9 @@ OPTIONS: dict[str, Option] = {
         Flag(), False, "Who has no token is let in, without a user."
     ),
     "client.allowed_origins": Option(
-        Origins(), (), 'Sites whose pages may connect; "*" for all. Left out: those that this server serves itself.'
+        Origins(),
+        (),
+        'Sites whose pages may connect, also as "https://*.example.com"; "*" for all. Left out: those that this server serves itself.',
     ),
     **_token("client.token", "connections, and for subscriptions unless they have their own"),
     "client.subscription_token.enabled": Option(Flag(), False, "Tokens of subscriptions have keys of their own."),
