@@ -90,7 +90,8 @@ OPTIONS: dict[str, Option] = {
     "client.allowed_origins": Option(
         Origins(),
         (),
-        'Sites whose pages may connect, also as "https://*.example.com"; "*" for all. Left out: those that this server serves itself.',
+        'Sites whose pages may connect, also as "https://*.example.com"; "*" for all. Left out: those that this server'
+        " serves itself.",
     ),
     **_token("client.token", "connections, and for subscriptions unless they have their own"),
     "client.subscription_token.enabled": Option(Flag(), False, "Tokens of subscriptions have keys of their own."),
