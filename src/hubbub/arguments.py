@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from hubbub.errors import Misuse
 
-__all__ = ["instance", "shown", "whole"]
+__all__ = ["instance", "moment", "shown", "text", "whole"]
 
 Kind = TypeVar("Kind")
 
@@ -28,6 +28,20 @@ def instance(name: str, value: Any, kind: type[Kind], advice: str) -> Kind | Non
     """That object, or None. Raises: Misuse: one of another kind."""
     if value is not None and not isinstance(value, kind):
         raise Misuse(f"{name} is {advice}, not {shown(value)}")
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """That text. Raises: Misuse: something else."""
+    if not isinstance(value, str):
+        raise Misuse(f"{name} is a text, not {shown(value)}")
+    return value
+
+
+def moment(name: str, value: Any) -> float | None:
+    """Those seconds since 1970, or None. Raises: Misuse: something else."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise Misuse(f"{name} is in seconds since 1970, as of time.time() + 600, or None, not {shown(value)}")
     return value
 
 

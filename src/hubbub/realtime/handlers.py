@@ -6,18 +6,40 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from hubbub.arguments import shown
+from hubbub.arguments import moment, shown, text
 from hubbub.errors import HubbubError, Misuse
 from hubbub.realtime.data import encoded
 from hubbub.realtime.protocol import Error, Errors, Fault
 
-__all__ = ["Accepted", "Connected", "Denied", "Handlers", "Refreshed", "Typed"]
+__all__ = ["Accepted", "Connected", "Denied", "Handlers", "Refreshed", "Typed", "judged", "judged_override"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+OVERRIDES = ("presence", "join_leave", "force_push_join_leave", "force_recovery", "force_positioning")
+
+
+def judged(handler: F, decorator: str, *takes: str) -> F:
+    """That function. Raises: Misuse: it is none, or takes something else."""
+    if not callable(handler):
+        raise Misuse(f"@rt.{decorator} stands above a function, not {shown(handler)}")
+    try:
+        inspect.signature(handler).bind(*takes)
+    except TypeError:
+        raise Misuse(f"a function under @rt.{decorator} takes {', '.join(takes)}: {shown(handler)} does not") from None
+    except ValueError:  # of what is not written in Python nobody knows
+        pass
+    return handler
+
+
+def judged_override(override: Mapping[str, bool]) -> Mapping[str, bool]:
+    """Those options. Raises: Misuse: they are others."""
+    given: Mapping[Any, Any] | None = override if isinstance(cast("Any", override), Mapping) else None
+    if given is None or not all(name in OVERRIDES and isinstance(value, bool) for name, value in given.items()):
+        raise Misuse(f"override has True or False for {', '.join(OVERRIDES)}: not {shown(override)}")
+    return override
 
 
 class Denied(HubbubError):
@@ -55,6 +77,10 @@ class Accepted:
     expire_at: float | None = None
     override: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
+    def __post_init__(self) -> None:
+        moment("Accepted.expire_at", self.expire_at)
+        judged_override(self.override)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connected:
@@ -76,6 +102,13 @@ class Connected:
     expire_at: float | None = None
     channels: Mapping[str, Accepted] = field(default_factory=dict[str, Accepted])
 
+    def __post_init__(self) -> None:
+        text("Connected.user", self.user)
+        moment("Connected.expire_at", self.expire_at)
+        given: Mapping[Any, Any] | None = self.channels if isinstance(cast("Any", self.channels), Mapping) else None
+        if given is None or not all(isinstance(one, Accepted) for one in given.values()):
+            raise Misuse(f'Connected.channels is such as {{"news": Accepted()}}, not {shown(self.channels)}')
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refreshed:
@@ -88,6 +121,9 @@ class Refreshed:
 
     expire_at: float | None = None
     info: Any = b""
+
+    def __post_init__(self) -> None:
+        moment("Refreshed.expire_at", self.expire_at)
 
 
 class Typed:
@@ -129,9 +165,6 @@ class _ByPattern:
         self._all: list[tuple[re.Pattern[str], Any]] = []
 
     def add(self, pattern: str, handler: Any) -> None:
-        given: Any = pattern
-        if not isinstance(given, str) or not given:
-            raise Misuse(f'a pattern of channels is a text such as "chat:*", not {shown(pattern)}')
         parts = (re.escape(part) for part in pattern.split("*"))
         self._all.append((re.compile(".*".join(parts), re.DOTALL), handler))
 

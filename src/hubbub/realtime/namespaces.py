@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from hubbub.arguments import shown, whole
+from hubbub.arguments import shown, text, whole
 from hubbub.brokers import History
 from hubbub.errors import Misuse
 from hubbub.realtime.protocol import Errors, Fault
@@ -204,6 +204,9 @@ class Namespaces:
         Raises: Fault: 102 if there is no such namespace, 107 if the name is too long.
         """
 
+    def __contains__(self, namespace: object) -> bool:
+        return namespace in self._named
+
     def place(self, channel: str) -> Place:
         """What a channel is that a client names.
 
@@ -216,6 +219,7 @@ class Namespaces:
 
     def _place(self, channel: str) -> Place:
         names = self.names
+        text("a channel", channel)
         if len(channel.encode("utf-8", "surrogatepass")) > names.max_length:
             raise Fault(Errors.BAD_REQUEST, "a channel with a name that is too long")
         private = bool(names.private_prefix) and channel.startswith(names.private_prefix)

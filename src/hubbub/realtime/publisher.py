@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hubbub.arguments import shown, text
 from hubbub.brokers import Position
 from hubbub.brokers import Published as Appended
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, Misuse
 from hubbub.node import Promise, Ticket, Waiter
 from hubbub.realtime.bodies import Sent, body_of, name_of
 from hubbub.realtime.channel import Channel
@@ -199,6 +200,11 @@ class Publisher:
         version: int, version_epoch: str, delta: bool, history: bool,
     ) -> bytes:  # fmt: skip
         """Give it to the broker. Returns its id. Raises: Fault. Misuse, Overloaded, BrokerUnavailable."""
+        if key:
+            text("key", key)
+        given: Mapping[Any, Any] | None = tags
+        if given and not all(isinstance(part, str) for tag in given.items() for part in tag):
+            raise Misuse(f'tags are texts, such as {{"total": "100"}}, not {shown(tags)}')
         sent = Sent(encoded(data), None, dict(tags) if tags else {}, delta)
         place = self._service.namespaces.known(channel)
         if not sent.data and place.options.publication_data_format != "binary":

@@ -13,7 +13,7 @@ from hubbub.hub import Hub
 from hubbub.limits import Limits
 from hubbub.realtime.bounds import Bounds
 from hubbub.realtime.data import encoded
-from hubbub.realtime.handlers import Typed
+from hubbub.realtime.handlers import Typed, judged
 from hubbub.realtime.mounts import Application, SessionHandler
 from hubbub.realtime.namespaces import Names, Namespace
 from hubbub.realtime.protocol import Disconnects, Errors, Fault
@@ -81,7 +81,7 @@ class Realtime(Publisher, Users):
         asked of every client, when its token has been checked: `client.user` is who that says, and `client.headers`
         are those of the request. It returns a Connected, or None to leave it to the token; or raises Denied.
         """
-        self._service.handlers.connect = handler
+        self._service.handlers.connect = judged(handler, "on_connect", "client", "data")
         return handler
 
     def on_disconnect(self, handler: F) -> F:
@@ -89,7 +89,7 @@ class Realtime(Publisher, Users):
 
         Not called where this process is killed.
         """
-        self._service.handlers.disconnect = handler
+        self._service.handlers.disconnect = judged(handler, "on_disconnect", "client")
         return handler
 
     def on_subscribe(self, pattern: str) -> Callable[[F], F]:
@@ -98,7 +98,8 @@ class Realtime(Publisher, Users):
         It returns None or an Accepted to allow it, or raises Denied. Private channels, those with a token, and those
         that are limited to users never ask it.
         """
-        return self._adding(self._service.handlers.subscribe.add, pattern, lambda handler: handler)
+        add = self._service.handlers.subscribe.add
+        return _above(lambda handler: add(pattern, handler), pattern, "on_subscribe", "client", "channel")
 
     def on_refresh(self, handler: F) -> F:
         """Decorate what decides whether a client stays whose time is over: `handler(client)`.
@@ -107,7 +108,7 @@ class Realtime(Publisher, Users):
         it fails it is asked again, for `Bounds.expired_grace`, but 5 s at least. With such a handler clients are not
         told that they expire, and need no new tokens.
         """
-        self._service.handlers.refresh = handler
+        self._service.handlers.refresh = judged(handler, "on_refresh", "client")
         return handler
 
     def on_sub_refresh(self, pattern: str) -> Callable[[F], F]:
@@ -115,7 +116,8 @@ class Realtime(Publisher, Users):
 
         For no, the subscription ends with 2501; if the server made it, the connection ends with 3006.
         """
-        return self._adding(self._service.handlers.sub_refresh.add, pattern, lambda handler: handler)
+        add = self._service.handlers.sub_refresh.add
+        return _above(lambda handler: add(pattern, handler), pattern, "on_sub_refresh", "client", "channel")
 
     def on_publish(self, pattern: str) -> Callable[[F], F]:
         """Decorate what decides what clients publish: `handler(client, channel, data)`.
@@ -123,18 +125,20 @@ class Realtime(Publisher, Users):
         Data is decoded into what the parameter is annotated with, and refused if it does not fit. What it returns is
         published instead; None: what the client sent. Or it raises Denied.
         """
-        return self._adding(self._service.handlers.publish.add, pattern, Typed)
+        add = self._service.handlers.publish.add
+        return _above(lambda handler: add(pattern, Typed(handler)), pattern, "on_publish", "client", "channel", "data")
 
     def on_presence(self, pattern: str) -> Callable[[F], F]:
         """Decorate what is told of this node's clients that come and go: `handler(client, channel, joined)`.
 
         Of each client first with `joined` True, then with False; calls of an `async def` may overlap.
         """
-        return self._adding(self._service.handlers.presence.add, pattern, lambda handler: handler)
+        add = self._service.handlers.presence.add
+        return _above(lambda handler: add(pattern, handler), pattern, "on_presence", "client", "channel", "joined")
 
     def on_message(self, handler: F) -> F:
         """Decorate what takes messages that clients `send` in no channel: `handler(client, data)`, see `on_publish`."""
-        self._service.handlers.message = Typed(handler)
+        self._service.handlers.message = Typed(judged(handler, "on_message", "client", "data"))
         return handler
 
     def rpc(self, method: str) -> Callable[[F], F]:
@@ -142,22 +146,8 @@ class Realtime(Publisher, Users):
 
         What it returns is the answer, as JSON, or bytes as they are; or it raises Denied.
         """
-
-        def decorate(handler: F) -> F:
-            self._service.handlers.rpcs[method] = Typed(handler)
-            return handler
-
-        return decorate
-
-    @staticmethod
-    def _adding(add: Callable[[str, Any], None], pattern: str, made: Callable[[Any], Any]) -> Callable[[F], F]:
-        def decorate(handler: F) -> F:
-            if not callable(handler):
-                raise Misuse(f'use it as @rt.on_...("chat:*") above a function, not {shown(handler)}')
-            add(pattern, made(handler))
-            return handler
-
-        return decorate
+        rpcs = self._service.handlers.rpcs
+        return _above(lambda handler: rpcs.update({method: Typed(handler)}), method, "rpc", "client", "data")
 
     async def call(self, method: str, data: Any = None) -> Any:
         """Answer a call as if a client had made it, without one: handlers get None for it.
@@ -208,3 +198,16 @@ class Realtime(Publisher, Users):
             hub=self.hub.statistics(),
             broker=self._service.node.statistics(self._service.channels.refused),
         )
+
+
+def _above(add: Callable[[Any], None], given: Any, decorator: str, *takes: str) -> Callable[[F], F]:
+    """A decorator. Raises: Misuse: it was not given for which channels, or method, it is."""
+    if not isinstance(given, str) or not given:
+        example = "add" if decorator == "rpc" else "chat:*"
+        raise Misuse(f'a text is missing, as in @rt.{decorator}("{example}"): {shown(given)} is none')
+
+    def decorate(handler: F) -> F:
+        add(judged(handler, decorator, *takes))
+        return handler
+
+    return decorate

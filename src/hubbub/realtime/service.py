@@ -10,8 +10,9 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 
+from hubbub.arguments import instance, shown
 from hubbub.brokers import Broker, Change, Position, broker_for
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, Misuse
 from hubbub.hub import Hub
 from hubbub.limits import Limits
 from hubbub.logs import PeerLog
@@ -67,6 +68,11 @@ class Service:
         insecure: bool, anonymous: bool, personal: str | None, allowed_origins: Sequence[str] | None, name: str,
         version: str,
     ) -> None:  # fmt: skip
+        for given, of in ((tokens, "tokens"), (subscription_tokens, "subscription_tokens")):
+            instance(of, given, Tokens, "a Tokens, such as Tokens(hmac=SECRET)")
+        instance("bounds", bounds, Bounds, "a Bounds, such as Bounds(ping=10)")
+        instance("limits", limits, Limits, "a Limits, such as Limits(max_backlog=65536)")
+        instance("names", names, Names, 'a Names, such as Names(namespace_boundary="/")')
         broker = os.environ.get("HUBBUB_BROKER") or "memory:" if broker is None else broker
         first = broker_for(broker)  # refused now, if ever
         brokers = iter([first])
@@ -76,6 +82,8 @@ class Service:
         self.bounds: Bounds = bounds or Bounds()
         self.insecure: bool = insecure
         self.anonymous: bool = anonymous
+        if personal is not None and personal not in self.namespaces:
+            raise Misuse(f"personal is the name of a namespace, and {shown(personal)} is none")
         self.personal: str | None = personal
         self.origins: Origins = Origins(allowed_origins)
         self.name: str = name or f"{socket.gethostname()}_{os.getpid()}"

@@ -6,8 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hubbub.arguments import moment, shown, text, whole
 from hubbub.brokers import Position
+from hubbub.errors import Misuse
 from hubbub.realtime.data import encoded_json
+from hubbub.realtime.handlers import judged_override
 from hubbub.realtime.protocol import Disconnects
 from hubbub.realtime.statistics import NodeInfo
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Users"]
 
+MOST_REASON = 123  # bytes that a close frame has for it
 ANSWERED = 5.0  # seconds for all nodes to answer
 
 
@@ -45,7 +49,8 @@ class Users:
         self._service.namespaces.known(channel)
         await self._tell(
             "rt.subscribe", user=user, channel=channel, client=client or session, info=encoded_json(info).decode(),
-            data=encoded_json(data).decode(), expire_at=expire_at, since=since, override=dict(override or {}),
+            data=encoded_json(data).decode(), expire_at=moment("expire_at", expire_at), since=since,
+            override=dict(judged_override(override or {})),
         )  # fmt: skip
 
     async def unsubscribe(self, user: str, channel: str = "", *, client: str = "", session: str = "") -> None:
@@ -57,7 +62,7 @@ class Users:
 
         Raises: BrokerUnavailable.
         """
-        await self._tell("rt.unsubscribe", user=user, channel=channel, client=client or session)
+        await self._tell("rt.unsubscribe", user=user, channel=text("channel", channel), client=client or session)
 
     async def disconnect(
         self, user: str, *, client: str = "", session: str = "", whitelist: Sequence[str] = (),
@@ -71,8 +76,11 @@ class Users:
             code: clients come back after those below 3500 and from 4000 to 4499; 4000 to 4999 are the application's.
             reason: up to 123 bytes.
 
-        Raises: BrokerUnavailable.
+        Raises: Misuse: no such code, or a longer reason. BrokerUnavailable.
         """
+        whole("code", code, 3000, 4999)
+        if len(text("reason", reason).encode("utf-8", "surrogatepass")) > MOST_REASON:
+            raise Misuse(f"reason has up to {MOST_REASON} bytes, for a close frame, not as many as {shown(reason)}")
         await self._tell(
             "rt.disconnect", user=user, client=client or session, whitelist=list(whitelist), code=code, reason=reason
         )
@@ -92,7 +100,8 @@ class Users:
         Raises: Misuse: info cannot be JSON. BrokerUnavailable.
         """
         await self._tell(
-            "rt.refresh", user=user, client=client or session, expired=expired, expire_at=expire_at,
+            "rt.refresh", user=user, client=client or session, expired=expired,
+            expire_at=moment("expire_at", expire_at),
             info=encoded_json(info).decode(),
         )  # fmt: skip
 
@@ -119,4 +128,6 @@ class Users:
         return answers
 
     async def _tell(self, what: str, **how: Any) -> None:
+        text("user", how["user"])
+        text("client", how["client"])
         await self._ask(what, json.dumps(how))
