@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import os
 import shlex
 import shutil
 import sys
@@ -94,13 +95,24 @@ class Tests:
         """All of them, by a pytest of their own."""
         if not any(self._folder.rglob("test_*.py")):
             return
-        settings = ["-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-o", "faulthandler_timeout=15"]
+        settings = [
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "pytest_asyncio.plugin",
+            "-o",
+            "asyncio_mode=auto",
+            "-o",
+            "faulthandler_timeout=15",
+        ]
         command = [sys.executable, "-W", "ignore", "-m", "pytest", *settings, "--rootdir", str(self._folder)]
         said = self._folder / "said"  # no pipe, which a relay might keep open
         with said.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *command, *self._told, str(self._folder), cwd=self._folder, stdout=log, stderr=log
-            )
+                *command, *self._told, str(self._folder), cwd=self._folder, stdout=log, stderr=log,
+                env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            )  # fmt: skip
         try:
             await asyncio.wait_for(process.wait(), PATIENCE)
         except TimeoutError:
