@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from hubbub.logs import PeerLog
 
@@ -23,6 +23,14 @@ DEAF = 6.0  # seconds in which one's own heartbeat must come back
 BEAT, WHO, BYE, ASK, ANSWER, EVICTED = b"h", b"w", b"q", b"?", b"!", b"x"
 
 Send = Callable[[bytes, bytes | None], Awaitable[None]]
+
+
+class Asked(NamedTuple):
+    """A question that waits for answers; `arrived` is set by each, and when somebody is gone."""
+
+    question: bytes
+    answers: dict[bytes, Any]
+    arrived: asyncio.Event
 
 
 class Colleagues:
@@ -50,7 +58,7 @@ class Colleagues:
         self._begin = begin
         self._numbers = count(1)
         self._seen: dict[bytes, float] = {}  # when each was last heard of
-        self._asked: dict[int, tuple[dict[bytes, Any], asyncio.Event]] = {}
+        self._asked: dict[int, Asked] = {}
         self._sent_at: float | None = None  # the first heartbeat that has not come back
 
     @property
@@ -93,8 +101,8 @@ class Colleagues:
     def lose(self, node: bytes) -> None:
         """That node is gone."""
         if self._seen.pop(node, None) is not None:
-            for _, arrived in self._asked.values():
-                arrived.set()
+            for asked in self._asked.values():
+                asked.arrived.set()
             self._gone(node)
 
     def hear(self, node: bytes, data: bytes) -> None:
@@ -111,6 +119,8 @@ class Colleagues:
             self._evicted()
         elif kind == WHO:
             self._begin(self._send, BEAT, node)
+            for asked in self._asked.values():  # it lives now, and was not there when they were asked
+                self._begin(self._send, asked.question, node)
         elif kind in (ASK, ANSWER):
             try:
                 self._hear_of_survey(node, kind, *json.loads(rest))
@@ -123,26 +133,24 @@ class Colleagues:
         if kind == ASK:
             self._begin(self._send, ANSWER + _dump(number, what, self._answer(str(what), content)), node)
         elif (asked := self._asked.get(number)) is not None:
-            asked[0][node] = content
-            asked[1].set()
+            asked.answers[node] = content
+            asked.arrived.set()
 
     async def survey(self, what: str, content: Any, seconds: float) -> tuple[Mapping[bytes, Any], set[bytes]]:
         """Ask all nodes. Returns the answers by node, and who did not answer within so many seconds."""
         number = next(self._numbers)
-        answers: dict[bytes, Any] = {}
-        arrived = asyncio.Event()
-        self._asked[number] = (answers, arrived)
+        asked = self._asked[number] = Asked(ASK + _dump(number, what, content), {}, asyncio.Event())
         try:
-            await self._send(ASK + _dump(number, what, content), None)
+            await self._send(asked.question, None)
             deadline = _now() + seconds
-            while (silent := self.living - answers.keys()) and (rest := deadline - _now()) > 0:
-                arrived.clear()
+            while (silent := self.living - asked.answers.keys()) and (rest := deadline - _now()) > 0:
+                asked.arrived.clear()
                 try:
                     async with asyncio.timeout(rest):
-                        await arrived.wait()
+                        await asked.arrived.wait()
                 except TimeoutError:
                     break
-            return answers, silent
+            return asked.answers, silent
         finally:
             del self._asked[number]
 
