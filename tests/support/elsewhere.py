@@ -50,13 +50,15 @@ def be_windows() -> None:
     Other packages are imported before: they have ways of their own on Windows, which cannot be played.
     """
     for name in names():
-        importlib.import_module(name)
+        with suppress(ModuleNotFoundError):  # gunicorn's
+            importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] == "hubbub"]:
         del sys.modules[name]
     _take_away()
 
 
 def _take_away() -> None:
+    os.process_cpu_count = os.cpu_count  # type: ignore[attr-defined]  # Python itself asks for what goes
     socket.socketpair = partial(socket.socketpair, socket.AF_UNIX)  # type: ignore[assignment]
     for place, what in LACKING.items():
         for name in what.split():
@@ -77,6 +79,7 @@ def be_macos() -> None:
     """Have hubbub imported as Python imports it there."""
     sys.modules["_scproxy"] = types.ModuleType("_scproxy")  # what macOS says about proxies
     sys.modules["_scproxy"].__dict__.update(_get_proxy_settings=dict, _get_proxies=dict)
+    os.process_cpu_count = os.cpu_count  # type: ignore[attr-defined]
     for name in ("eventfd", "sched_getaffinity", "sched_setaffinity"):
         delattr(os, name)
     sys.platform = "darwin"
