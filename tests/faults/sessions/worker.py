@@ -18,7 +18,7 @@ from hubbub.realtime import Accepted, Bounds, Client, Connected, History, Namesp
 from hubbub.realtime.bodies import Sent, event_of
 
 NAME = b"r:" + ROOM.encode()  # of its publications, at the broker
-BODY = 400  # characters of a publication: most of it is the same in all, so that patches are worth it
+BODY = 700  # characters of a publication: most of it is the same in all, so that patches are worth it
 SEND_BUFFER = 4096  # bytes, which the kernel doubles: a reader that stalls is noticed soon
 BACKLOG = 4 * 1024
 
