@@ -12,10 +12,10 @@ import pytest
 from faults.sessions.run import BROKERS, faults_of, trouble_sessions
 from faults.world import WAITS, Load
 
-OF_PROCESSES = ["cut-replies", "kill-worker", "kill-engine"]
+OF_PROCESSES = ["kill-worker", "kill-engine"]
 OF_LINKS = ["cut-all", "lose-messages", "repeat-messages"]
 WORLDS = [("sqlite", OF_PROCESSES), ("local", OF_LINKS), ("redis", OF_LINKS), ("nats", OF_LINKS)]
-PATIENT = Load(workers=2, members=6, rate=8, waits=WAITS | {"ANSWER": 4.0, "SILENCE": 4.0})
+PATIENT = Load(workers=2, members=6, rate=8, waits=WAITS | {"ANSWER": 4.0, "SILENCE": 4.0, "LOOKED_AFTER": 0.5})
 
 
 @pytest.mark.timeout(120)
