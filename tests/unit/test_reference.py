@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import builtins
 import collections.abc
 import inspect
@@ -80,7 +79,7 @@ def test_coroutines_and_properties_are_shown_as_such(module: Any) -> None:
                 continue
             seen += 1
             section = section.partition("```\n")[0]
-            assert ("async def" in section) == asyncio.iscoroutinefunction(getattr(item, name)), f"{public}.{name}"
+            assert ("async def" in section) == inspect.iscoroutinefunction(getattr(item, name)), f"{public}.{name}"
             assert ("@property" in section) == isinstance(member, property), f"{public}.{name}"
     assert seen or module is hubbub.asgi or module is hubbub.testing.brokers
     if module is hubbub:
