@@ -43,7 +43,7 @@ APPLICATIONS = [application, Application(), Application().__call__, OldApplicati
                 functools.partial(application), functools.wraps(application)(lambda *given: None)]  # fmt: skip
 
 
-@pytest.mark.parametrize("found", APPLICATIONS, ids=str)
+@pytest.mark.parametrize("found", APPLICATIONS, ids=range(len(APPLICATIONS)))
 def test_an_application_is_taken_for_one(found: Any) -> None:
     judge_application("x:C", found)
 
