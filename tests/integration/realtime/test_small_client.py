@@ -31,6 +31,7 @@ SCRIPT = """async () => {
     news.subscribe();
     client.connect();
     await until("subscribed ");
+    await until("refused 103");
     await news.publish({ n: 1 });
     await until("publication 1");
     log.push(`rpc ${(await client.rpc("add", [1, 2])).data}`);
@@ -68,7 +69,7 @@ async def test_tokens_are_renewed_and_refusals_told() -> None:
         client.disconnect()
 
     async def token(request: Request) -> PlainTextResponse:
-        given.append(1 if given else -5)  # the first one has expired already
+        given.append(2 if given else -5)  # the first one has expired already
         return PlainTextResponse(tokens.make("ann", ttl=given[-1]))
 
     async def page(request: Request) -> HTMLResponse:
