@@ -480,6 +480,25 @@ async def test_a_body_over_the_limit_ends_the_connection_before_it_is_read(tmp_p
             writer.close()
 
 
+async def test_the_log_has_no_line_for_each_connection(tmp_path: Path) -> None:
+    """Those about pages that may not connect are as many as `Limits.max_log_rate` allows."""
+    async with standalone(tmp_path) as server:
+        host, port = server.where.removeprefix("http://").split(":")
+        upgrade = f"GET /connection/websocket HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+        upgrade += "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        for origin in ["", *["Origin: http://evil.example\r\n"] * 40]:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"{upgrade}{origin}\r\n".encode())
+            assert (b" 403 " if origin else b" 101 ") in await reader.readline()
+            writer.close()
+        server.process.terminate()
+        assert server.process.stdout is not None
+        log = (await server.process.stdout.read()).decode()
+        assert "a page of http://evil.example may not connect" in log
+        assert "WebSocket /connection" not in log
+        assert "connection open" not in log
+
+
 async def test_the_api_is_mounted_in_an_application(tmp_path: Path) -> None:
     from starlette.applications import Starlette
     from starlette.routing import Mount

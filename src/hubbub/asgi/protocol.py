@@ -65,6 +65,7 @@ class WebSocketProtocol(Connection):
     """A hub whose statistics count all connections, not only those that have joined a channel."""
     allowed_origins: ClassVar[Sequence[str] | None] = None
     """Of pages that may connect, as of `hubbub.serve`; None: all may."""
+    _tells_of_each: ClassVar[bool] = True
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         kind = type(self)
@@ -102,7 +103,7 @@ class WebSocketProtocol(Connection):
         upgraded = self._wire is not None
         super().connection_lost(exc)
         if upgraded:
-            LOG.info("connection closed")
+            self._tell_of_it("connection closed")
         self._wake()
         if not self.context.connections:
             self.context.stop()
@@ -231,13 +232,18 @@ class WebSocketProtocol(Connection):
                     stage = Stage.CLOSED
         self._stage = stage
 
+    def _tell_of_it(self, line: str, *of: object) -> None:
+        """A line for each connection, as uvicorn's own implementations write them."""
+        if self._tells_of_each:
+            LOG.info(line, *of)
+
     async def _accept(self, message: Message, scope: Scope, request: Request) -> None:
         await self._empty()
         headers = [*self._server_state.default_headers, *message.get("headers", ())]
         self.accept(request, message.get("subprotocol") or None, _texts(headers))
         tickets.fill(self._ticket, self.socket)
-        LOG.info('%s - "WebSocket %s" [accepted]', client_of(scope), path_of(scope))
-        LOG.info("connection open")
+        self._tell_of_it('%s - "WebSocket %s" [accepted]', client_of(scope), path_of(scope))
+        self._tell_of_it("connection open")
         self._stage = Stage.OPEN
         self.begin()
 
@@ -268,7 +274,7 @@ class WebSocketProtocol(Connection):
 
     def _close(self, message: Message, scope: Scope) -> None:
         if self.phase is Phase.DECIDING:
-            LOG.info('%s - "WebSocket %s" 403', client_of(scope), path_of(scope))
+            self._tell_of_it('%s - "WebSocket %s" 403', client_of(scope), path_of(scope))
             self.deny(403, "rejected", _texts(self._server_state.default_headers), b"")
         else:
             self.socket.close(message.get("code") or 1000, message.get("reason") or "")
@@ -277,7 +283,7 @@ class WebSocketProtocol(Connection):
         status = message["status"]
         if not 200 <= status <= 599:
             raise Misuse(f"a handshake is denied with a status from 200 to 599, not {status}")
-        LOG.info('%s - "WebSocket %s" %d', client_of(scope), path_of(scope), status)
+        self._tell_of_it('%s - "WebSocket %s" %d', client_of(scope), path_of(scope), status)
         self._response = message
 
     def _deny(self) -> None:

@@ -108,6 +108,7 @@ class Protocol(WebSocketProtocol):
 
     limits: ClassVar[Limits | None] = None
     hub: ClassVar[Hub | None] = None
+    _tells_of_each: ClassVar[bool] = False  # whoever connects again and again would fill the log
 
 
 def application(plan: Plan) -> Any:
