@@ -61,5 +61,5 @@ def _file() -> str:
     """A broker with a file that is the user's own, and which no backup keeps; or none where there is no such place."""
     try:
         return f"sqlite:{folder() / 'demo.db'}"
-    except (Misuse, AttributeError):  # the latter on systems without users of Unix
+    except Misuse:
         return "memory:"
